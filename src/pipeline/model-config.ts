@@ -1,0 +1,110 @@
+import { z } from 'zod';
+
+const modelName = z
+  .string()
+  .regex(
+    /^[A-Za-z0-9][A-Za-z0-9._-]*$/,
+    'a name of letters, digits, ".", "_" and "-" that starts with a letter or digit',
+  );
+
+const triple = z.union([z.tuple([z.number()]), z.tuple([z.number(), z.number(), z.number()])]);
+const deviations = z.union([
+  z.tuple([z.number().positive()]),
+  z.tuple([z.number().positive(), z.number().positive(), z.number().positive()]),
+]);
+
+/** An input that takes encoded pictures: they are decoded, resized and normalised as written here. */
+export const imageInputSchema = z.strictObject({
+  kind: z.literal('image'),
+  /** The ONNX input that it feeds; may be left out where the model has one input or one of this name. */
+  tensor: z.string().optional(),
+  /** Size in pixels that the network takes. */
+  width: z.int().min(1).max(8192),
+  height: z.int().min(1).max(8192),
+  /** fill: stretch; cover: resize, then crop the centre; contain: resize, then pad with black. */
+  fit: z.enum(['fill', 'cover', 'contain']).default('cover'),
+  /** Order of the axes of a sample: [C, H, W] or [H, W, C]. */
+  layout: z.enum(['nchw', 'nhwc']).default('nchw'),
+  channels: z.enum(['rgb', 'bgr', 'grey']).default('rgb'),
+  /** Of pixels scaled to [0, 1], one value or one a channel: the network sees (pixel - mean) / std. */
+  mean: triple.default([0, 0, 0]),
+  std: deviations.default([1, 1, 1]),
+});
+
+/** Names of element types, as the Open Inference Protocol has them, in lower case. */
+export const datatypeSchema = z.enum([
+  'fp16',
+  'fp32',
+  'fp64',
+  'int8',
+  'int16',
+  'int32',
+  'int64',
+  'uint8',
+  'uint16',
+  'uint32',
+  'uint64',
+  'bool',
+  'bytes',
+]);
+
+/** An input that takes tensors as they are. */
+export const tensorInputSchema = z.strictObject({
+  kind: z.literal('tensor'),
+  tensor: z.string().optional(),
+  /** Shape of one sample, the batch axis left out; -1 for an axis that may vary. */
+  shape: z.array(z.int().min(-1)),
+  dtype: datatypeSchema.default('fp32'),
+});
+
+/** LAME: see src/adapt/lame.ts. */
+export const lameSchema = z.strictObject({
+  affinity: z.enum(['knn', 'rbf', 'linear']).default('knn'),
+  k: z.int().min(1).max(1000).default(5),
+  symmetrize: z.boolean().default(false),
+  lambda: z.number().min(0).max(100).default(1),
+  maxSteps: z.int().min(1).max(1000).default(100),
+  /** request: adapt within each request, and in its stream where one is named; stream: only in streams. */
+  scope: z.enum(['request', 'stream', 'off']).default('request'),
+  /** Samples of a stream that a new sample is adapted with. */
+  window: z.int().min(1).max(4096).default(64),
+});
+
+export const batchingSchema = z.strictObject({
+  /** Samples in one forward pass, at most. */
+  maxBatchSize: z.int().min(1).max(4096).default(64),
+  /** Milliseconds that an idle model waits for more samples. */
+  maxQueueDelayMs: z.number().min(0).max(10_000).default(0),
+  /** Samples that wait, at most; what comes then is answered 429. */
+  maxQueueSize: z.int().min(1).max(1_000_000).default(512),
+});
+
+export const providerSchema = z.enum(['auto', 'cuda', 'webgpu', 'cpu']);
+
+/** model.yaml: how a model is fed, what it answers and which methods hold it steady. */
+export const modelConfigSchema = z.strictObject({
+  name: modelName,
+  /** classification: logits over labels. raw: tensors in, tensors out, over the Open Inference Protocol alone. */
+  task: z.enum(['classification', 'raw']).default('classification'),
+  /** A file with a label a line, or the labels themselves, in the order of the classes. */
+  labels: z.union([z.string(), z.array(z.string()).min(1)]).optional(),
+  inputs: z.record(z.string(), z.discriminatedUnion('kind', [imageInputSchema, tensorInputSchema])),
+  classifier: z.strictObject({
+    file: z.string(),
+    /** The tensor of logits `[N, K]`; found by itself where left out. */
+    logits: z.string().optional(),
+    /** The tensor of penultimate features `[N, D]`; auto finds it, none serves without (and without LAME). */
+    features: z.string().default('auto'),
+  }),
+  lame: lameSchema.optional(),
+  batching: batchingSchema.prefault({}),
+  /** In order of preference; `auto` is cuda, then webgpu, then cpu. Left out: what the server was started with. */
+  providers: z.array(providerSchema).min(1).optional(),
+});
+
+export type ImageInput = z.infer<typeof imageInputSchema>;
+export type TensorInput = z.infer<typeof tensorInputSchema>;
+export type LameConfig = z.infer<typeof lameSchema>;
+export type Batching = z.infer<typeof batchingSchema>;
+export type Provider = z.infer<typeof providerSchema>;
+export type ModelConfig = z.infer<typeof modelConfigSchema>;
