@@ -51,3 +51,12 @@ export interface Matrix {
   readonly rows: number;
   readonly cols: number;
 }
+
+/** The memory behind some tensors, for a transfer to another thread (which detaches it here). */
+export function buffersOf(tensors: TensorMap): ArrayBuffer[] {
+  const buffers = new Set<ArrayBuffer>();
+  for (const { data } of Object.values(tensors)) {
+    if (!Array.isArray(data) && data.buffer instanceof ArrayBuffer) buffers.add(data.buffer);
+  }
+  return [...buffers];
+}

@@ -1,0 +1,51 @@
+import type { TensorMap } from '../runtime/tensor.js';
+import type { Matrix } from '../runtime/tensor.js';
+import type { BatchResult, LameReport, RequestOptions, StageTimings } from './batch.js';
+import type { EncodedInputs } from './serving.js';
+
+/** The samples of one request on their way through the stages; each stage fills in what it makes. */
+export interface Batch {
+  readonly count: number;
+  readonly options: RequestOptions;
+  /** Encoded files, for a batch that begins at `decode`. */
+  readonly files?: EncodedInputs;
+  /** Graph inputs, `count` rows each. */
+  inputs: TensorMap;
+  /** The model's outputs that the request asked for. */
+  outputs: TensorMap;
+  /** Penultimate features `[N, D]`. */
+  features?: Matrix;
+  /** Probabilities `[N, K]` of the wrapped model alone. */
+  base?: Matrix;
+  /** Probabilities `[N, K]` after the stages so far. */
+  probabilities?: Matrix;
+  lame?: LameReport;
+  readonly timings: StageTimings;
+}
+
+/** One step of the pipeline. It knows only the batch. */
+export interface Stage {
+  readonly name: 'decode' | 'forward' | 'lame';
+  run(batch: Batch): Promise<void>;
+}
+
+/**
+ * Carries a request through the stages, in order.
+ * @param begin - what is known of the batch before the first stage
+ * @throws whatever a stage throws, or the reason of `options.signal` between two stages
+ */
+export async function runStages(
+  stages: readonly Stage[],
+  begin: Pick<Batch, 'count' | 'options' | 'files' | 'inputs'>,
+): Promise<BatchResult> {
+  const start = performance.now();
+  const batch: Batch = { ...begin, outputs: {}, timings: { total: 0 } };
+  for (const stage of stages) {
+    batch.options.signal?.throwIfAborted();
+    const before = performance.now();
+    await stage.run(batch);
+    batch.timings[stage.name] ??= performance.now() - before;
+  }
+  batch.timings.total = performance.now() - start;
+  return batch;
+}

@@ -1,0 +1,48 @@
+import { softmax, toMatrix } from '../../runtime/matrix.js';
+import type { Tensor, TensorMap } from '../../runtime/tensor.js';
+import type { Batcher } from '../batcher.js';
+import type { Batch, Stage } from '../pipeline.js';
+
+/** Runs the model, merged with other requests' batches, and reads logits and features off its outputs. */
+export class ForwardStage implements Stage {
+  readonly name = 'forward';
+
+  /**
+   * @param batcher - of this model
+   * @param tensors - names of the tensors of logits and features, where the model has them
+   */
+  constructor(
+    private readonly batcher: Batcher,
+    private readonly tensors: {
+      readonly logits?: string | undefined;
+      readonly features?: string | undefined;
+    },
+  ) {}
+
+  /** @throws BallastError as Batcher.run; impossible where a logit is not finite */
+  async run(batch: Batch): Promise<void> {
+    const { logits, features } = this.tensors;
+    const wanted = batch.options.outputs ?? [];
+    const fetches = [...new Set([logits, features, ...wanted])].filter((name) => name !== undefined);
+    const { outputs, queueMs, forwardMs } = await this.batcher.run({
+      inputs: batch.inputs,
+      count: batch.count,
+      fetches,
+      signal: batch.options.signal,
+    });
+    batch.timings.queue = queueMs;
+    batch.timings.forward = forwardMs;
+    batch.outputs = pick(outputs, wanted);
+    if (logits !== undefined) {
+      batch.base = softmax(toMatrix(outputs[logits]!, `The tensor of logits "${logits}"`));
+      batch.probabilities = batch.base;
+    }
+    if (features !== undefined) {
+      batch.features = toMatrix(outputs[features]!, `The tensor of features "${features}"`);
+    }
+  }
+}
+
+function pick(tensors: TensorMap, names: readonly string[]): TensorMap {
+  return Object.fromEntries(names.map((name): [string, Tensor] => [name, tensors[name]!]));
+}

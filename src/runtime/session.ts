@@ -1,0 +1,140 @@
+import { availableParallelism } from 'node:os';
+import { env, InferenceSession, Tensor as OrtTensor } from 'onnxruntime-node';
+import { BallastError, messageOf } from '../errors.js';
+import { toFloat16, toFloat32 } from './float16.js';
+import { prepareModel } from './onnx/prepare-model.js';
+import { providersToTry, type Provider, type ProviderChoice } from './providers.js';
+import type { Tensor, TensorMap, TensorSpec, TensorType } from './tensor.js';
+
+/** What a session is made from. */
+export interface SessionSpec {
+  /** Path of the ONNX file. */
+  readonly file: string;
+  /** Intermediate tensors to expose as outputs. */
+  readonly expose: readonly string[];
+  readonly providers: readonly ProviderChoice[];
+  /** Threads that one run may use. */
+  readonly threads: number;
+}
+
+/** An ONNX model that runs in this thread: `run` holds the thread until the answer is there. */
+export class Session {
+  readonly inputs: readonly TensorSpec[];
+  readonly outputs: readonly TensorSpec[];
+  private readonly inputTypes: ReadonlyMap<string, TensorType>;
+
+  private constructor(
+    private readonly session: InferenceSession,
+    /** The provider that was really taken. */
+    readonly provider: Provider,
+    /** Providers that were tried before it, with the reason why each failed. */
+    readonly failures: readonly string[],
+  ) {
+    this.inputs = session.inputMetadata.map(toSpec);
+    this.outputs = session.outputMetadata.map(toSpec);
+    this.inputTypes = new Map(this.inputs.map(({ name, type }) => [name, type]));
+  }
+
+  /**
+   * Opens a model on the first provider that works.
+   * @throws BallastError invalid-model where the file is no valid model, unavailable where no provider works
+   */
+  static async open(spec: SessionSpec): Promise<Session> {
+    const { model, sessionOptions } = await prepareModel(spec.file, spec.expose);
+    const failures: string[] = [];
+    // onnxruntime writes an error to stderr for each provider that is not there; it is reported here instead.
+    env.logLevel = 'fatal';
+    for (const provider of providersToTry(spec.providers)) {
+      const options = { ...threading(spec.threads), ...sessionOptions, executionProviders: [provider] };
+      try {
+        const session =
+          typeof model === 'string'
+            ? await InferenceSession.create(model, options)
+            : await InferenceSession.create(model, options);
+        return new Session(session, provider, failures);
+      } catch (error) {
+        if (provider === 'cpu') {
+          throw new BallastError(
+            'invalid-model',
+            `onnxruntime cannot load ${spec.file}: ${messageOf(error)}`,
+            {
+              cause: error,
+            },
+          );
+        }
+        failures.push(`${provider}: ${messageOf(error).trim()}`);
+      }
+    }
+    throw new BallastError(
+      'unavailable',
+      `None of the providers asked for works on this machine (${failures.join('; ')}). ` +
+        'Install the GPU libraries (npm run install:cuda), or name cpu or auto.',
+    );
+  }
+
+  /**
+   * Runs the model.
+   * @param inputs - one tensor for each graph input; float32 data is turned to float16 where the graph takes that
+   * @param fetches - the outputs wanted; float16 ones come back as float32
+   */
+  async run(inputs: TensorMap, fetches: readonly string[]): Promise<TensorMap> {
+    const feeds: Record<string, OrtTensor> = {};
+    for (const [name, tensor] of Object.entries(inputs)) {
+      feeds[name] = toOrt(tensor, this.inputTypes.get(name));
+    }
+    const results = await this.session.run(feeds, fetches);
+    return Object.fromEntries(
+      Object.entries(results).map(([name, tensor]) => [name, fromOrt(tensor as OrtTensor)]),
+    );
+  }
+
+  /** Frees the model. */
+  async release(): Promise<void> {
+    await this.session.release();
+  }
+}
+
+/**
+ * Thread settings of every session. They are always explicit, since onnxruntime's own default counts the cores of
+ * the host and not of the container; and idle threads sleep instead of spinning, since the cores are shared with
+ * decoding and HTTP.
+ * @param threads - threads that one run may use
+ */
+export function threading(threads = availableParallelism()): InferenceSession.SessionOptions {
+  return {
+    intraOpNumThreads: threads,
+    interOpNumThreads: 1,
+    extra: { session: { intra_op: { allow_spinning: '0' }, inter_op: { allow_spinning: '0' } } },
+  };
+}
+
+function toSpec(value: InferenceSession.ValueMetadata): TensorSpec {
+  if (!value.isTensor) {
+    throw new BallastError(
+      'invalid-model',
+      `"${value.name}" is no tensor; models with maps or sequences cannot be served.`,
+    );
+  }
+  return {
+    name: value.name,
+    type: value.type as TensorType,
+    dims: value.shape.map((dim) => (typeof dim === 'number' ? dim : -1)),
+  };
+}
+
+function toOrt(tensor: Tensor, wanted: TensorType | undefined): OrtTensor {
+  const dims = [...tensor.dims];
+  if (wanted === 'float16' && tensor.type === 'float32') {
+    return new OrtTensor('float16', toFloat16(tensor.data as Float32Array), dims);
+  }
+  // The constructor's overloads tie each element type to its array; here the pair is known to fit.
+  return new OrtTensor(tensor.type as 'float32', tensor.data as Float32Array, dims);
+}
+
+function fromOrt(tensor: OrtTensor): Tensor {
+  const dims = tensor.dims;
+  if (tensor.type === 'float16') {
+    return { type: 'float32', dims, data: toFloat32(tensor.data as Uint16Array) };
+  }
+  return { type: tensor.type as TensorType, dims, data: tensor.data as Tensor['data'] };
+}

@@ -1,0 +1,72 @@
+import type { Session } from './session.js';
+import type { Tensor, TensorSpec } from './tensor.js';
+
+/** How a model is warmed before it takes requests. */
+export interface WarmUp {
+  /** Batch sizes up to this one are run: 1, 2, 4, … */
+  readonly maxBatchSize: number;
+  /** Shape of one sample for inputs whose graph leaves it open; by input name. */
+  readonly sampleShapes: Readonly<Record<string, readonly number[]>>;
+  /** No further size is begun after this many milliseconds. */
+  readonly budgetMs: number;
+}
+
+/**
+ * Runs the model on zeros, in batches of 1, 2, 4, … and `maxBatchSize`, so that the first requests do not pay for
+ * memory arenas and kernel selection. A model that cannot run on zeros is left cold: its requests will say why.
+ */
+export async function warmUp(
+  session: Session,
+  { maxBatchSize, sampleShapes, budgetMs }: WarmUp,
+): Promise<void> {
+  const end = performance.now() + budgetMs;
+  for (const size of batchSizes(maxBatchSize)) {
+    if (performance.now() > end) return;
+    const inputs: Record<string, Tensor> = {};
+    for (const spec of session.inputs) {
+      const tensor = zeros(spec, size, sampleShapes[spec.name]);
+      if (tensor === undefined) return;
+      inputs[spec.name] = tensor;
+    }
+    try {
+      await session.run(
+        inputs,
+        session.outputs.map(({ name }) => name),
+      );
+    } catch {
+      return;
+    }
+  }
+}
+
+function batchSizes(max: number): number[] {
+  const sizes: number[] = [];
+  for (let size = 1; size < max; size *= 2) sizes.push(size);
+  return [...sizes, max];
+}
+
+function zeros(
+  { type, dims }: TensorSpec,
+  batch: number,
+  sampleShape?: readonly number[],
+): Tensor | undefined {
+  const shape = sampleShape ?? dims.slice(1);
+  if (shape.some((dim) => dim < 0)) return undefined;
+  const size = shape.reduce((product, dim) => product * dim, batch);
+  const full = [batch, ...shape];
+  switch (type) {
+    case 'float32':
+    case 'float16':
+      return { type: 'float32', dims: full, data: new Float32Array(size) };
+    case 'float64':
+      return { type, dims: full, data: new Float64Array(size) };
+    case 'int64':
+      return { type, dims: full, data: new BigInt64Array(size) };
+    case 'int32':
+      return { type, dims: full, data: new Int32Array(size) };
+    case 'uint8':
+      return { type, dims: full, data: new Uint8Array(size) };
+    default:
+      return undefined;
+  }
+}
