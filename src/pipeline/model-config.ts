@@ -75,7 +75,7 @@ export const batchingSchema = z.strictObject({
   maxBatchSize: z.int().min(1).max(4096).default(64),
   /** Milliseconds that an idle model waits for more samples. */
   maxQueueDelayMs: z.number().min(0).max(10_000).default(0),
-  /** Samples that wait, at most; what comes then is answered 429. */
+  /** Samples in the model at once, waiting or running, at most; what comes then is answered 429. */
   maxQueueSize: z.int().min(1).max(1_000_000).default(512),
 });
 
@@ -88,7 +88,9 @@ export const modelConfigSchema = z.strictObject({
   task: z.enum(['classification', 'raw']).default('classification'),
   /** A file with a label a line, or the labels themselves, in the order of the classes. */
   labels: z.union([z.string(), z.array(z.string()).min(1)]).optional(),
-  inputs: z.record(z.string(), z.discriminatedUnion('kind', [imageInputSchema, tensorInputSchema])),
+  inputs: z
+    .record(z.string(), z.discriminatedUnion('kind', [imageInputSchema, tensorInputSchema]))
+    .default({}),
   classifier: z.strictObject({
     file: z.string(),
     /** The tensor of logits `[N, K]`; found by itself where left out. */

@@ -1,5 +1,4 @@
-import type { TensorMap } from '../runtime/tensor.js';
-import type { Matrix } from '../runtime/tensor.js';
+import type { Matrix, TensorMap } from '../runtime/tensor.js';
 import type { BatchResult, LameReport, RequestOptions, StageTimings } from './batch.js';
 import type { EncodedInputs } from './serving.js';
 
@@ -26,21 +25,26 @@ export interface Batch {
 /** One step of the pipeline. It knows only the batch. */
 export interface Stage {
   readonly name: 'decode' | 'forward' | 'lame';
+  /** Whether samples of the batch may influence each other's answers. */
+  readonly mixesSamples: boolean;
   run(batch: Batch): Promise<void>;
 }
 
 /**
  * Carries a request through the stages, in order.
  * @param begin - what is known of the batch before the first stage
+ * @param turn - the request's turn in its stream: stages that mix samples wait for it
  * @throws whatever a stage throws, or the reason of `options.signal` between two stages
  */
 export async function runStages(
   stages: readonly Stage[],
   begin: Pick<Batch, 'count' | 'options' | 'files' | 'inputs'>,
+  turn?: Promise<void>,
 ): Promise<BatchResult> {
   const start = performance.now();
   const batch: Batch = { ...begin, outputs: {}, timings: { total: 0 } };
   for (const stage of stages) {
+    if (stage.mixesSamples) await turn;
     batch.options.signal?.throwIfAborted();
     const before = performance.now();
     await stage.run(batch);

@@ -11,6 +11,7 @@ const DECODES_AT_ONCE = 4;
 /** Turns encoded pictures into the graph's input tensors. */
 export class DecodeStage implements Stage {
   readonly name = 'decode';
+  readonly mixesSamples = false;
   private readonly decoders: ReadonlyMap<string, { decoder: ImageDecoder; tensor: string }>;
 
   /** @param inputs - the picture inputs of model.yaml, by name, each with the graph input that it feeds */

@@ -6,6 +6,7 @@ import type { Batch, Stage } from '../pipeline.js';
 /** Runs the model, merged with other requests' batches, and reads logits and features off its outputs. */
 export class ForwardStage implements Stage {
   readonly name = 'forward';
+  readonly mixesSamples = false;
 
   /**
    * @param batcher - of this model

@@ -1,0 +1,304 @@
+import { readFile } from 'node:fs/promises';
+import type { Logger } from 'pino';
+import { BallastError } from '../errors.js';
+import { InferenceWorkers } from '../runtime/inference-workers.js';
+import { inspectModel } from '../runtime/onnx/inspect.js';
+import type { ProviderChoice } from '../runtime/providers.js';
+import type { TensorMap, TensorSpec } from '../runtime/tensor.js';
+import type { BatchResult, PipelineObserver, RequestOptions } from './batch.js';
+import { Batcher } from './batcher.js';
+import { lameSchema, type ImageInput, type ModelConfig } from './model-config.js';
+import type { ModelDefinition } from './model-file.js';
+import { runStages, type Stage } from './pipeline.js';
+import type { EncodedInputs, ServedModel } from './serving.js';
+import { AdaptStage } from './stages/adapt.js';
+import { DecodeStage } from './stages/decode.js';
+import { ForwardStage } from './stages/forward.js';
+import type { StreamStore } from './streams.js';
+
+/** What every model of a server shares. */
+export interface ModelHost {
+  /** Providers for models whose model.yaml names none. */
+  readonly providers: readonly ProviderChoice[];
+  /** Inference workers a model. */
+  readonly workers: number;
+  /** Threads that one forward pass may use. */
+  readonly threads: number;
+  /** Warm-up begins no further batch size after this many milliseconds. */
+  readonly warmUpMs: number;
+  readonly observer: PipelineObserver;
+  readonly log: Logger;
+  readonly streams: StreamStore;
+}
+
+/** A model whose workers are started: the stages that its requests go through. */
+export class LoadedModel implements ServedModel {
+  readonly name: string;
+  readonly version: string;
+  readonly config: ModelConfig;
+  private inFlight = 0;
+  private draining = false;
+  private drained: () => void = () => undefined;
+
+  private constructor(
+    definition: ModelDefinition,
+    readonly labels: readonly string[],
+    readonly inputs: readonly TensorSpec[],
+    readonly outputs: readonly TensorSpec[],
+    private readonly workers: InferenceWorkers,
+    private readonly batcher: Batcher,
+    private readonly decode: DecodeStage,
+    private readonly stages: readonly Stage[],
+    private readonly host: ModelHost,
+  ) {
+    this.name = definition.name;
+    this.version = definition.version;
+    this.config = definition.config;
+  }
+
+  /**
+   * Starts the model's workers and waits until they are warm.
+   * @throws BallastError invalid-model where the ONNX file and model.yaml do not fit each other; unavailable where
+   *   a provider is missing
+   */
+  static async open(definition: ModelDefinition, host: ModelHost): Promise<LoadedModel> {
+    const begin = performance.now();
+    const { config, file, name, version } = definition;
+    const found = inspectModel(await readModelBytes(file));
+    const tensors = tensorsOf(config, found, name);
+    const images = imageInputs(config, found.inputs, name);
+    const batching = { ...config.batching, maxBatchSize: batchLimit(config, found.inputs, name) };
+    const log = host.log.child({ model: name, version });
+    const workers = await InferenceWorkers.start(
+      {
+        file,
+        expose: [tensors.logits, tensors.features].filter((tensor) => tensor !== undefined),
+        providers: config.providers ?? host.providers,
+        threads: host.threads,
+        warmUp: {
+          maxBatchSize: batching.maxBatchSize,
+          sampleShapes: sampleShapes(config, images),
+          budgetMs: host.warmUpMs,
+        },
+      },
+      host.workers,
+      (reason) => {
+        log.error({ reason }, 'an inference worker died and was replaced');
+      },
+    );
+    const { provider, failures } = workers.info;
+    const batcher = new Batcher(name, workers, batching, host.observer);
+    const lame = config.lame ?? lameSchema.parse({ scope: 'off' });
+    const model = new LoadedModel(
+      definition,
+      labelsOf(definition, found.classes),
+      found.inputs,
+      found.outputs,
+      workers,
+      batcher,
+      new DecodeStage(images),
+      [new ForwardStage(batcher, tensors), new AdaptStage(`${name}/${version}`, lame, host.streams)],
+      host,
+    );
+    log.info(
+      {
+        provider,
+        ...(failures.length === 0 ? {} : { providersThatFailed: failures }),
+        ...tensors,
+        classes: found.classes,
+        lame: config.lame === undefined ? 'off' : `${lame.affinity}, k ${lame.k}, scope ${lame.scope}`,
+        workers: workers.count,
+        threads: host.threads,
+        loadMs: Math.round(performance.now() - begin),
+      },
+      `model ${name} version ${version} runs on ${provider}`,
+    );
+    return model;
+  }
+
+  get provider(): string {
+    return this.workers.info.provider;
+  }
+
+  /** Samples that wait for a forward pass. */
+  get queueDepth(): number {
+    return this.batcher.depth;
+  }
+
+  async predict(files: EncodedInputs, options: RequestOptions = {}): Promise<BatchResult> {
+    if (this.config.task === 'raw') {
+      throw new BallastError(
+        'impossible',
+        `Model "${this.name}" is of task raw: it takes tensors, at /v2/models/${this.name}/infer.`,
+      );
+    }
+    const count = this.decode.countOf(files);
+    return this.serve(count, options, [this.decode, ...this.stages], { files, inputs: {} });
+  }
+
+  async infer(inputs: TensorMap, options: RequestOptions = {}): Promise<BatchResult> {
+    const count = Object.values(inputs)[0]?.dims[0] ?? 0;
+    return this.serve(count, options, this.stages, { inputs });
+  }
+
+  /** Refuses new requests, waits for those in flight, then ends the workers. */
+  async close(): Promise<void> {
+    this.draining = true;
+    if (this.inFlight > 0) await new Promise<void>((resolve) => (this.drained = resolve));
+    await this.workers.close();
+  }
+
+  private async serve(
+    count: number,
+    options: RequestOptions,
+    stages: readonly Stage[],
+    begin: { readonly files?: EncodedInputs; readonly inputs: TensorMap },
+  ): Promise<BatchResult> {
+    if (this.draining) {
+      this.host.observer.rejected('draining');
+      throw new BallastError(
+        'unavailable',
+        `Model "${this.name}" is being taken out of service; try again.`,
+        {
+          retryAfterSeconds: 1,
+        },
+      );
+    }
+    const place = this.batcher.admit(count);
+    const turn =
+      options.stream === undefined
+        ? undefined
+        : this.host.streams.turn(options.stream, `${this.name}/${this.version}`);
+    this.inFlight++;
+    try {
+      const result = await runStages(stages, { count, options, ...begin }, turn?.ready);
+      this.host.observer.answered(this.name, result);
+      return result;
+    } finally {
+      turn?.end();
+      place.leave();
+      this.inFlight--;
+      if (this.inFlight === 0) this.drained();
+    }
+  }
+}
+
+async function readModelBytes(file: string): Promise<Uint8Array> {
+  try {
+    return await readFile(file);
+  } catch (error) {
+    throw new BallastError(
+      'invalid-model',
+      `${file} cannot be read; is classifier.file in model.yaml right?`,
+      {
+        cause: error,
+      },
+    );
+  }
+}
+
+type Found = ReturnType<typeof inspectModel>;
+
+function tensorsOf(
+  { task, classifier, lame }: ModelConfig,
+  found: Found,
+  name: string,
+): { logits?: string | undefined; features?: string | undefined } {
+  if (task === 'raw') return {};
+  const logits = classifier.logits ?? found.logits;
+  if (logits === undefined) {
+    throw new BallastError(
+      'invalid-model',
+      `Model "${name}": no logits were found in ${classifier.file}; name their tensor as classifier.logits in model.yaml.`,
+    );
+  }
+  const features = classifier.features === 'auto' ? found.features?.name : classifier.features;
+  if ((features === undefined || features === 'none') && lame !== undefined && lame.scope !== 'off') {
+    throw new BallastError(
+      'invalid-model',
+      `Model "${name}": LAME needs features, and none were found in ${classifier.file}; name their tensor as classifier.features in model.yaml, or leave lame out.`,
+    );
+  }
+  return { logits, features: features === 'none' ? undefined : features };
+}
+
+/** The picture inputs of model.yaml, with the graph inputs that they feed. */
+function imageInputs(
+  { task, inputs }: ModelConfig,
+  specs: readonly TensorSpec[],
+  model: string,
+): Map<string, ImageInput & { tensor: string }> {
+  const images = new Map<string, ImageInput & { tensor: string }>();
+  for (const [name, input] of Object.entries(inputs)) {
+    const tensor = input.tensor ?? (specs.length === 1 ? specs[0]!.name : name);
+    const spec = specs.find((candidate) => candidate.name === tensor);
+    if (spec === undefined) {
+      throw new BallastError(
+        'invalid-model',
+        `Model "${model}": input "${name}" feeds "${tensor}", which the ONNX file does not have; it has ${specs.map((candidate) => `"${candidate.name}"`).join(', ')}.`,
+      );
+    }
+    if (input.kind !== 'image') continue;
+    checkImageShape(name, input, spec, model);
+    images.set(name, { ...input, tensor });
+  }
+  if (task === 'classification' && images.size < specs.length) {
+    const missing = specs.filter(({ name }) => ![...images.values()].some(({ tensor }) => tensor === name));
+    throw new BallastError(
+      'invalid-model',
+      `Model "${model}": nothing in model.yaml feeds ${missing.map(({ name }) => `"${name}"`).join(', ')}; add an input of kind image, or make it task: raw.`,
+    );
+  }
+  return images;
+}
+
+function checkImageShape(name: string, input: ImageInput, { dims }: TensorSpec, model: string): void {
+  const { width, height, layout, channels } = input;
+  const count = channels === 'grey' ? 1 : 3;
+  const shape = layout === 'nchw' ? [count, height, width] : [height, width, count];
+  if (dims.length !== 4 || shape.some((size, axis) => dims[axis + 1]! > 0 && dims[axis + 1] !== size)) {
+    throw new BallastError(
+      'invalid-model',
+      `Model "${model}": input "${name}" makes samples of [${shape.join(', ')}] (${layout}), and the ONNX file takes [${dims.map((dim) => (dim < 0 ? 'N' : dim)).join(', ')}]; mend width, height, layout or channels in model.yaml.`,
+    );
+  }
+}
+
+/** Samples in one forward pass: as model.yaml says, or one where the file was exported for single samples. */
+function batchLimit({ batching }: ModelConfig, specs: readonly TensorSpec[], model: string): number {
+  const fixed = specs.find(({ dims }) => dims[0]! > 1);
+  if (fixed !== undefined) {
+    throw new BallastError(
+      'invalid-model',
+      `Model "${model}": "${fixed.name}" was exported for batches of exactly ${fixed.dims[0]!}; export it with a dynamic batch axis.`,
+    );
+  }
+  return specs.some(({ dims }) => dims[0] === 1) ? 1 : batching.maxBatchSize;
+}
+
+/** Shapes of one sample, for graph inputs whose file leaves them open. */
+function sampleShapes(
+  { inputs }: ModelConfig,
+  images: ReadonlyMap<string, ImageInput & { tensor: string }>,
+): Record<string, readonly number[]> {
+  const shapes: Record<string, readonly number[]> = {};
+  for (const [name, input] of Object.entries(inputs)) {
+    if (input.kind === 'tensor') shapes[input.tensor ?? name] = input.shape;
+  }
+  for (const { tensor, layout, width, height, channels } of images.values()) {
+    const count = channels === 'grey' ? 1 : 3;
+    shapes[tensor] = layout === 'nchw' ? [count, height, width] : [height, width, count];
+  }
+  return shapes;
+}
+
+function labelsOf({ name, labels, config }: ModelDefinition, classes: number | undefined): readonly string[] {
+  if (config.task === 'raw') return [];
+  if (labels !== undefined && classes !== undefined && labels.length !== classes) {
+    throw new BallastError(
+      'invalid-model',
+      `Model "${name}": model.yaml gives ${labels.length} labels, and the model answers ${classes} classes.`,
+    );
+  }
+  return labels ?? Array.from({ length: classes ?? 0 }, (_, index) => String(index));
+}

@@ -1,0 +1,153 @@
+import { readFile } from 'node:fs/promises';
+import { basename, join, relative, resolve, sep } from 'node:path';
+import { closest, distance } from 'fastest-levenshtein';
+import { isNode, LineCounter, parseDocument, type Document } from 'yaml';
+import type { z } from 'zod';
+import { BallastError, messageOf } from '../errors.js';
+import {
+  batchingSchema,
+  imageInputSchema,
+  lameSchema,
+  modelConfigSchema,
+  tensorInputSchema,
+  type ModelConfig,
+} from './model-config.js';
+
+/** A model folder, read and found sound. */
+export interface ModelDefinition {
+  readonly name: string;
+  readonly version: string;
+  readonly folder: string;
+  readonly config: ModelConfig;
+  /** Absolute path of the ONNX file. */
+  readonly file: string;
+  /** As model.yaml gives them; undefined where it names none. */
+  readonly labels: readonly string[] | undefined;
+}
+
+/**
+ * Reads `model.yaml` of a folder.
+ * @param folder - where model.yaml and what it names are
+ * @param name - the name that the folder stands for
+ * @param version - the version that the folder stands for
+ * @throws BallastError invalid-model with file, line, key, what was found and what is allowed
+ */
+export async function readModelFile(folder: string, name: string, version: string): Promise<ModelDefinition> {
+  const path = join(folder, 'model.yaml');
+  let text: string;
+  try {
+    text = await readFile(path, 'utf8');
+  } catch (error) {
+    throw new BallastError('invalid-model', `${path} cannot be read: ${messageOf(error)}`, { cause: error });
+  }
+  const config = parseModelFile(text, path);
+  if (config.name !== name) {
+    throw new BallastError(
+      'invalid-model',
+      `${path}: name: found "${config.name}"; it must be the name of its folder, "${name}".`,
+    );
+  }
+  const file = inside(folder, config.classifier.file, path, 'classifier.file');
+  return { name, version, folder, config, file, labels: await readLabels(folder, config, path) };
+}
+
+/**
+ * Checks the text of a model.yaml.
+ * @param path - named in errors
+ * @throws BallastError invalid-model: every mistake on a line of its own
+ */
+export function parseModelFile(text: string, path: string): ModelConfig {
+  const lines = new LineCounter();
+  const document = parseDocument(text, { lineCounter: lines });
+  const [syntax] = document.errors;
+  if (syntax !== undefined) {
+    const line = lines.linePos(syntax.pos[0]).line;
+    throw new BallastError('invalid-model', `${path}:${line}: ${syntax.message.split('\n')[0]!}`);
+  }
+  const content: unknown = document.toJS();
+  const parsed = modelConfigSchema.safeParse(content, { reportInput: true });
+  if (parsed.success) return parsed.data;
+  const mistakes = parsed.error.issues.map((issue) => describeIssue(issue, document, lines, path));
+  throw new BallastError('invalid-model', mistakes.join('\n'));
+}
+
+type Issue = z.core.$ZodIssue;
+
+function describeIssue(issue: Issue, document: Document, lines: LineCounter, path: string): string {
+  const unknown = issue.code === 'unrecognized_keys' ? issue.keys[0]! : undefined;
+  const keys = [...issue.path.map(String), ...(unknown === undefined ? [] : [unknown])];
+  const where = `${path}:${lineOf(keys, document, lines)}: ${keys.join('.') || 'the whole file'}`;
+  if (unknown !== undefined) return `${where}: there is no such key${suggestion(unknown)}.`;
+  const found = issue.input === undefined ? 'nothing' : JSON.stringify(issue.input);
+  return `${where}: found ${found}; ${allowed(issue)}.`;
+}
+
+function allowed(issue: Issue): string {
+  if (issue.code === 'invalid_value') {
+    return `allowed: ${issue.values.map((value) => JSON.stringify(value)).join(', ')}`;
+  }
+  if (issue.code === 'invalid_union' && issue.discriminator === 'kind') return 'allowed: "image", "tensor"';
+  if (issue.code === 'invalid_format' || issue.code === 'custom') return `it must be ${issue.message}`;
+  return issue.message.charAt(0).toLowerCase() + issue.message.slice(1);
+}
+
+/** The line of the innermost of `keys` that the file has. */
+function lineOf(keys: readonly string[], document: Document, lines: LineCounter): number {
+  for (let depth = keys.length; depth > 0; depth--) {
+    const path = keys.slice(0, depth).map((key) => (/^\d+$/.test(key) ? Number(key) : key));
+    const node = document.getIn(path, true);
+    if (isNode(node) && node.range) return lines.linePos(node.range[0]).line;
+  }
+  return 1;
+}
+
+const KNOWN_KEYS = [
+  modelConfigSchema,
+  modelConfigSchema.shape.classifier,
+  imageInputSchema,
+  tensorInputSchema,
+  lameSchema,
+  batchingSchema,
+].flatMap(({ shape }) => Object.keys(shape));
+
+function suggestion(unknown: string): string {
+  const key = closest(unknown, KNOWN_KEYS);
+  return distance(unknown, key) <= key.length / 2 ? `; did you mean "${key}"?` : '';
+}
+
+async function readLabels(
+  folder: string,
+  { labels }: ModelConfig,
+  path: string,
+): Promise<readonly string[] | undefined> {
+  if (labels === undefined || Array.isArray(labels)) return labels;
+  const file = inside(folder, labels, path, 'labels');
+  try {
+    const text = await readFile(file, 'utf8');
+    return text
+      .split(/\r?\n/)
+      .map((line) => line.trim())
+      .filter((line) => line !== '');
+  } catch (error) {
+    throw new BallastError(
+      'invalid-model',
+      `${path}: labels: ${basename(file)} cannot be read: ${messageOf(error)}`,
+      {
+        cause: error,
+      },
+    );
+  }
+}
+
+/** A path that model.yaml names, which must stay inside the model's folder. */
+function inside(folder: string, named: string, path: string, key: string): string {
+  const full = resolve(folder, named);
+  const way = relative(resolve(folder), full);
+  if (way === '..' || way.startsWith(`..${sep}`) || way === '') {
+    throw new BallastError(
+      'invalid-model',
+      `${path}: ${key}: found "${named}"; it must be a file inside the model's folder.`,
+    );
+  }
+  return full;
+}

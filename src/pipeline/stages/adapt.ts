@@ -1,0 +1,95 @@
+import { lame } from '../../adapt/lame.js';
+import { BallastError } from '../../errors.js';
+import type { Matrix } from '../../runtime/tensor.js';
+import type { LameConfig } from '../model-config.js';
+import type { Batch, Stage } from '../pipeline.js';
+import { lastRows, stackRows, type Samples, type StreamStore } from '../streams.js';
+
+/** LAME compares every sample with every other, so its cost grows with the square of their number. */
+export const MAX_LAME_SAMPLES = 4096;
+
+/** Corrects the probabilities of a request, or of a stream's newest samples, by LAME. */
+export class AdaptStage implements Stage {
+  readonly name = 'lame';
+  readonly mixesSamples = true;
+
+  /**
+   * @param model - name and version, under which the windows of its streams are kept
+   * @param config - as model.yaml says
+   * @param streams - windows of the streams
+   */
+  constructor(
+    private readonly model: string,
+    private readonly config: LameConfig,
+    private readonly streams: StreamStore,
+  ) {}
+
+  /**
+   * Does nothing where neither model.yaml nor the request ask for LAME.
+   * @throws BallastError impossible where the model has no features, or too many samples are to be adapted together
+   */
+  async run(batch: Batch): Promise<void> {
+    const { stream, lame: asked } = batch.options;
+    const { scope } = this.config;
+    const wanted = asked ?? (scope === 'request' || (scope === 'stream' && stream !== undefined));
+    if (!wanted || batch.base === undefined) return;
+    if (batch.features === undefined) {
+      throw new BallastError(
+        'impossible',
+        `Model "${this.model}" serves without features, so LAME cannot adapt it; name their tensor as classifier.features in model.yaml.`,
+      );
+    }
+    const samples = { features: batch.features, probabilities: batch.base };
+    if (stream === undefined) await this.adapt(batch, samples, 'request');
+    else await this.adaptStream(batch, samples, stream);
+  }
+
+  private async adaptStream(batch: Batch, samples: Samples, stream: string): Promise<void> {
+    const before = this.streams.read(stream, this.model);
+    // A model that was loaded anew may have features of another size, which its old windows do not fit.
+    const fits =
+      before?.features.cols === samples.features.cols &&
+      before.probabilities.cols === samples.probabilities.cols;
+    const together = before !== undefined && fits ? stack(before, samples) : samples;
+    await this.adapt(batch, together, 'stream');
+    this.streams.write(stream, this.model, together, this.config.window);
+  }
+
+  /** Adapts all samples together and keeps the answers of the batch's own, which are the last. */
+  private async adapt(batch: Batch, samples: Samples, scope: 'request' | 'stream'): Promise<void> {
+    const { rows } = samples.features;
+    if (rows > MAX_LAME_SAMPLES) {
+      throw new BallastError(
+        'impossible',
+        `LAME would adapt ${rows} samples together, and takes ${MAX_LAME_SAMPLES} at most; send fewer a request, or lame=off.`,
+      );
+    }
+    if (rows === 1) {
+      batch.lame = { scope, samples: 1, iterations: 0, changed: 0 };
+      return;
+    }
+    const { probabilities, iterations } = await lame(samples.probabilities, samples.features, this.config);
+    const own = lastRows(probabilities, batch.count);
+    batch.probabilities = own;
+    batch.lame = { scope, samples: rows, iterations, changed: countChanged(batch.base!, own) };
+  }
+}
+
+function stack(before: Samples, after: Samples): Samples {
+  return {
+    features: stackRows(before.features, after.features),
+    probabilities: stackRows(before.probabilities, after.probabilities),
+  };
+}
+
+function countChanged(base: Matrix, adapted: Matrix): number {
+  let changed = 0;
+  for (let row = 0; row < base.rows; row++) if (argmax(base, row) !== argmax(adapted, row)) changed++;
+  return changed;
+}
+
+function argmax({ data, cols }: Matrix, row: number): number {
+  let best = 0;
+  for (let col = 1; col < cols; col++) if (data[row * cols + col]! > data[row * cols + best]!) best = col;
+  return best;
+}
