@@ -105,10 +105,10 @@ export class Batcher {
       parts.push(this.enqueue(request, begin, Math.min(request.count, begin + maxBatchSize)));
     }
     const answers = await Promise.all(parts);
-    if (answers.length === 1) return answers[0]!;
+    if (answers.length === 1) return answers[0];
     return {
       outputs: concatRows(answers.map(({ outputs }) => outputs)),
-      queueMs: answers[0]!.queueMs,
+      queueMs: answers[0].queueMs,
       forwardMs: answers.reduce((sum, { forwardMs }) => sum + forwardMs, 0),
     };
   }
@@ -119,7 +119,13 @@ export class Batcher {
       const wasIdle = this.queue.length === 0 && this.inFlight === 0;
       this.queue.push(item);
       this.queued += end - begin;
-      request.signal?.addEventListener('abort', () => this.abandon(item), { once: true });
+      request.signal?.addEventListener(
+        'abort',
+        () => {
+          this.abandon(item);
+        },
+        { once: true },
+      );
       this.schedule(wasIdle);
     });
   }
@@ -144,7 +150,7 @@ export class Batcher {
 
   private dispatch(atOnce: boolean): void {
     while (this.queue.length > 0 && this.inFlight < this.workers.count * BATCHES_PER_WORKER) {
-      const wait = this.queue[0]!.queuedAt + this.limits.maxQueueDelayMs - performance.now();
+      const wait = this.queue[0].queuedAt + this.limits.maxQueueDelayMs - performance.now();
       if (!atOnce && wait > 0 && this.queued < this.limits.maxBatchSize) {
         this.timer ??= setTimeout(() => {
           this.timer = undefined;
@@ -158,7 +164,7 @@ export class Batcher {
 
   /** The oldest items that fit into one batch: same shapes, at most `maxBatchSize` rows. */
   private take(): Item[] {
-    const first = this.queue[0]!;
+    const first = this.queue[0];
     const items: Item[] = [];
     let rows = 0;
     for (const item of this.queue) {
@@ -186,7 +192,7 @@ export class Batcher {
       this.observer.forward(this.model, count, seconds);
       this.answer(items, outputs, begin, seconds);
     } catch (error) {
-      if (items.length === 1) items[0]!.reject(error as Error);
+      if (items.length === 1) items[0].reject(error as Error);
       // One request's rows must not fail another's: each goes again, alone.
       else for (const item of items) await this.forward([item]);
     } finally {
@@ -199,7 +205,7 @@ export class Batcher {
     let row = 0;
     for (const { request, begin: from, end, queuedAt, resolve } of items) {
       const rows = end - from;
-      const wanted = Object.fromEntries(request.fetches.map((name) => [name, outputs[name]!]));
+      const wanted = Object.fromEntries(request.fetches.map((name) => [name, outputs[name]]));
       this.observer.queued(this.model, (begin - queuedAt) / 1000);
       resolve({
         outputs: items.length === 1 ? wanted : rowsOf(wanted, row, row + rows),

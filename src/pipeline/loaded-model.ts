@@ -7,8 +7,9 @@ import type { ProviderChoice } from '../runtime/providers.js';
 import type { TensorMap, TensorSpec } from '../runtime/tensor.js';
 import type { BatchResult, PipelineObserver, RequestOptions } from './batch.js';
 import { Batcher } from './batcher.js';
-import { lameSchema, type ImageInput, type ModelConfig } from './model-config.js';
+import { lameSchema, type ModelConfig } from './model-config.js';
 import type { ModelDefinition } from './model-file.js';
+import { batchLimit, imageInputs, labelsOf, sampleShapes, tensorsOf } from './model-fit.js';
 import { runStages, type Stage } from './pipeline.js';
 import type { EncodedInputs, ServedModel } from './serving.js';
 import { AdaptStage } from './stages/adapt.js';
@@ -195,110 +196,4 @@ async function readModelBytes(file: string): Promise<Uint8Array> {
       },
     );
   }
-}
-
-type Found = ReturnType<typeof inspectModel>;
-
-function tensorsOf(
-  { task, classifier, lame }: ModelConfig,
-  found: Found,
-  name: string,
-): { logits?: string | undefined; features?: string | undefined } {
-  if (task === 'raw') return {};
-  const logits = classifier.logits ?? found.logits;
-  if (logits === undefined) {
-    throw new BallastError(
-      'invalid-model',
-      `Model "${name}": no logits were found in ${classifier.file}; name their tensor as classifier.logits in model.yaml.`,
-    );
-  }
-  const features = classifier.features === 'auto' ? found.features?.name : classifier.features;
-  if ((features === undefined || features === 'none') && lame !== undefined && lame.scope !== 'off') {
-    throw new BallastError(
-      'invalid-model',
-      `Model "${name}": LAME needs features, and none were found in ${classifier.file}; name their tensor as classifier.features in model.yaml, or leave lame out.`,
-    );
-  }
-  return { logits, features: features === 'none' ? undefined : features };
-}
-
-/** The picture inputs of model.yaml, with the graph inputs that they feed. */
-function imageInputs(
-  { task, inputs }: ModelConfig,
-  specs: readonly TensorSpec[],
-  model: string,
-): Map<string, ImageInput & { tensor: string }> {
-  const images = new Map<string, ImageInput & { tensor: string }>();
-  for (const [name, input] of Object.entries(inputs)) {
-    const tensor = input.tensor ?? (specs.length === 1 ? specs[0]!.name : name);
-    const spec = specs.find((candidate) => candidate.name === tensor);
-    if (spec === undefined) {
-      throw new BallastError(
-        'invalid-model',
-        `Model "${model}": input "${name}" feeds "${tensor}", which the ONNX file does not have; it has ${specs.map((candidate) => `"${candidate.name}"`).join(', ')}.`,
-      );
-    }
-    if (input.kind !== 'image') continue;
-    checkImageShape(name, input, spec, model);
-    images.set(name, { ...input, tensor });
-  }
-  if (task === 'classification' && images.size < specs.length) {
-    const missing = specs.filter(({ name }) => ![...images.values()].some(({ tensor }) => tensor === name));
-    throw new BallastError(
-      'invalid-model',
-      `Model "${model}": nothing in model.yaml feeds ${missing.map(({ name }) => `"${name}"`).join(', ')}; add an input of kind image, or make it task: raw.`,
-    );
-  }
-  return images;
-}
-
-function checkImageShape(name: string, input: ImageInput, { dims }: TensorSpec, model: string): void {
-  const { width, height, layout, channels } = input;
-  const count = channels === 'grey' ? 1 : 3;
-  const shape = layout === 'nchw' ? [count, height, width] : [height, width, count];
-  if (dims.length !== 4 || shape.some((size, axis) => dims[axis + 1]! > 0 && dims[axis + 1] !== size)) {
-    throw new BallastError(
-      'invalid-model',
-      `Model "${model}": input "${name}" makes samples of [${shape.join(', ')}] (${layout}), and the ONNX file takes [${dims.map((dim) => (dim < 0 ? 'N' : dim)).join(', ')}]; mend width, height, layout or channels in model.yaml.`,
-    );
-  }
-}
-
-/** Samples in one forward pass: as model.yaml says, or one where the file was exported for single samples. */
-function batchLimit({ batching }: ModelConfig, specs: readonly TensorSpec[], model: string): number {
-  const fixed = specs.find(({ dims }) => dims[0]! > 1);
-  if (fixed !== undefined) {
-    throw new BallastError(
-      'invalid-model',
-      `Model "${model}": "${fixed.name}" was exported for batches of exactly ${fixed.dims[0]!}; export it with a dynamic batch axis.`,
-    );
-  }
-  return specs.some(({ dims }) => dims[0] === 1) ? 1 : batching.maxBatchSize;
-}
-
-/** Shapes of one sample, for graph inputs whose file leaves them open. */
-function sampleShapes(
-  { inputs }: ModelConfig,
-  images: ReadonlyMap<string, ImageInput & { tensor: string }>,
-): Record<string, readonly number[]> {
-  const shapes: Record<string, readonly number[]> = {};
-  for (const [name, input] of Object.entries(inputs)) {
-    if (input.kind === 'tensor') shapes[input.tensor ?? name] = input.shape;
-  }
-  for (const { tensor, layout, width, height, channels } of images.values()) {
-    const count = channels === 'grey' ? 1 : 3;
-    shapes[tensor] = layout === 'nchw' ? [count, height, width] : [height, width, count];
-  }
-  return shapes;
-}
-
-function labelsOf({ name, labels, config }: ModelDefinition, classes: number | undefined): readonly string[] {
-  if (config.task === 'raw') return [];
-  if (labels !== undefined && classes !== undefined && labels.length !== classes) {
-    throw new BallastError(
-      'invalid-model',
-      `Model "${name}": model.yaml gives ${labels.length} labels, and the model answers ${classes} classes.`,
-    );
-  }
-  return labels ?? Array.from({ length: classes ?? 0 }, (_, index) => String(index));
 }

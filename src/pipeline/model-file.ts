@@ -62,7 +62,7 @@ export function parseModelFile(text: string, path: string): ModelConfig {
   const [syntax] = document.errors;
   if (syntax !== undefined) {
     const line = lines.linePos(syntax.pos[0]).line;
-    throw new BallastError('invalid-model', `${path}:${line}: ${syntax.message.split('\n')[0]!}`);
+    throw new BallastError('invalid-model', `${path}:${line}: ${syntax.message.split('\n')[0]}`);
   }
   const content: unknown = document.toJS();
   const parsed = modelConfigSchema.safeParse(content, { reportInput: true });
@@ -74,7 +74,7 @@ export function parseModelFile(text: string, path: string): ModelConfig {
 type Issue = z.core.$ZodIssue;
 
 function describeIssue(issue: Issue, document: Document, lines: LineCounter, path: string): string {
-  const unknown = issue.code === 'unrecognized_keys' ? issue.keys[0]! : undefined;
+  const unknown = issue.code === 'unrecognized_keys' ? issue.keys[0] : undefined;
   const keys = [...issue.path.map(String), ...(unknown === undefined ? [] : [unknown])];
   const where = `${path}:${lineOf(keys, document, lines)}: ${keys.join('.') || 'the whole file'}`;
   if (unknown !== undefined) return `${where}: there is no such key${suggestion(unknown)}.`;

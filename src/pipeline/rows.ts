@@ -22,15 +22,15 @@ export function rowsOf(tensors: TensorMap, begin: number, end: number): TensorMa
  * @throws BallastError invalid-model where an output's sample shape differs between the parts
  */
 export function concatRows(parts: readonly TensorMap[]): TensorMap {
-  return mapTensors(parts[0]!, (first, name) => {
-    const tensors = parts.map((part) => part[name]!);
+  return mapTensors(parts[0], (first, name) => {
+    const tensors = parts.map((part) => part[name]);
     if (tensors.some((tensor) => !sameSampleShape(tensor, first))) {
       throw new BallastError(
         'invalid-model',
         `"${name}" has samples of different shapes in one request (${tensors.map(({ dims }) => dims.join('×')).join(', ')}); send them in requests of their own.`,
       );
     }
-    const rows = tensors.reduce((sum, { dims }) => sum + dims[0]!, 0);
+    const rows = tensors.reduce((sum, { dims }) => sum + dims[0], 0);
     return {
       type: first.type,
       dims: [rows, ...first.dims.slice(1)],
@@ -46,7 +46,7 @@ export function sameSampleShapes(a: TensorMap, b: TensorMap): boolean {
     names.length === Object.keys(b).length &&
     names.every((name) => {
       const other = b[name];
-      return other !== undefined && sameSampleShape(a[name]!, other);
+      return other !== undefined && sameSampleShape(a[name], other);
     })
   );
 }
@@ -67,7 +67,7 @@ function concatData(parts: readonly TensorData[]): TensorData {
   const [first] = parts;
   if (Array.isArray(first)) return parts.flatMap((part) => part as string[]);
   const total = parts.reduce((sum, part) => sum + part.length, 0);
-  const TypedArray = first!.constructor as new (length: number) => Float32Array;
+  const TypedArray = first.constructor as new (length: number) => Float32Array;
   const out = new TypedArray(total);
   let offset = 0;
   for (const part of parts) {

@@ -3,7 +3,7 @@ import type { BatchResult, RequestOptions } from './batch.js';
 import type { ModelConfig } from './model-config.js';
 
 /** Encoded files by input name; file i of each input belongs to sample i. */
-export type EncodedInputs = Readonly<Record<string, readonly Uint8Array[]>>;
+export type EncodedInputs = Readonly<Partial<Record<string, readonly Uint8Array[]>>>;
 
 /** A model that is loaded, warm and answering. */
 export interface ServedModel {

@@ -19,6 +19,6 @@ export function toFloat32(bits: ArrayBufferView & { readonly length: number }): 
 export function toFloat16(values: Float32Array): Uint16Array {
   const bits = new Uint16Array(values.length);
   const view = new DataView(bits.buffer);
-  for (let i = 0; i < values.length; i++) setFloat16(view, 2 * i, values[i]!, true);
+  for (let i = 0; i < values.length; i++) setFloat16(view, 2 * i, values[i], true);
   return bits;
 }

@@ -44,7 +44,7 @@ export class ImageDecoder {
     this.levels = Array.from({ length: this.channelCount }, (_, channel) =>
       Float32Array.from(
         { length: 256 },
-        (__, level) => (level / 255 - mean[channel % mean.length]!) / std[channel % std.length]!,
+        (__, level) => (level / 255 - mean[channel % mean.length]) / std[channel % std.length],
       ),
     );
   }
@@ -87,11 +87,11 @@ export class ImageDecoder {
     const count = this.channelCount;
     const [step, channelStep] = layout === 'nchw' ? [1, width * height] : [count, 1];
     for (let channel = 0; channel < count; channel++) {
-      const level = this.levels[channel]!;
+      const level = this.levels[channel];
       const source = pixelChannels < 3 ? 0 : channels === 'bgr' ? 2 - channel : channel;
       let to = offset + channel * channelStep;
       for (let from = source; from < pixels.length; from += pixelChannels, to += step) {
-        out[to] = level[pixels[from]!]!;
+        out[to] = level[pixels[from]]!;
       }
     }
   }
@@ -114,7 +114,7 @@ function imageError(error: unknown, where: string): BallastError {
       { cause: error },
     );
   }
-  const detail = message.split('\n')[0]!.trim();
+  const detail = message.split('\n')[0].trim();
   return new BallastError(
     'invalid-input',
     `${where} is damaged or cut short and cannot be decoded (${detail}).`,

@@ -82,7 +82,7 @@ export class InferenceWorkers {
 
   /** Inputs, outputs and provider of the model. */
   get info(): SessionInfo {
-    return this.workers[0]!.info;
+    return this.workers[0].info;
   }
 
   get count(): number {

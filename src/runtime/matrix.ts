@@ -12,16 +12,16 @@ export function softmax({ data, rows, cols }: Matrix): Matrix {
   for (let row = 0; row < rows; row++) {
     const begin = row * cols;
     let max = Number.NEGATIVE_INFINITY;
-    for (let i = begin; i < begin + cols; i++) max = Math.max(max, data[i]!);
+    for (let i = begin; i < begin + cols; i++) max = Math.max(max, data[i]);
     let sum = 0;
-    for (let i = begin; i < begin + cols; i++) sum += out[i] = Math.exp(data[i]! - max);
+    for (let i = begin; i < begin + cols; i++) sum += out[i] = Math.exp(data[i] - max);
     if (!Number.isFinite(sum)) {
       throw new BallastError(
         'impossible',
         `The model answered NaN or infinity for sample ${row}; its input may be out of range.`,
       );
     }
-    for (let i = begin; i < begin + cols; i++) out[i]! /= sum;
+    for (let i = begin; i < begin + cols; i++) out[i] /= sum;
   }
   return { data: out, rows, cols };
 }
@@ -42,15 +42,15 @@ export function toMatrix(tensor: Tensor, what: string): Matrix {
       `${what} is ${type} of shape [${dims.join(', ')}]; it must be floating point, with one row a sample.`,
     );
   }
-  if (dims.length === 2) return { data, rows, cols: dims[1]! };
-  const [cols, pooled] = dims.length === 4 ? [dims[1]!, dims[2]! * dims[3]!] : [dims[2]!, dims[1]!];
+  if (dims.length === 2) return { data, rows, cols: dims[1] };
+  const [cols, pooled] = dims.length === 4 ? [dims[1], dims[2] * dims[3]] : [dims[2], dims[1]];
   const [colStep, pooledStep] = dims.length === 4 ? [pooled, 1] : [1, cols];
   const out = new Float32Array(rows * cols);
   for (let row = 0; row < rows; row++) {
     for (let col = 0; col < cols; col++) {
       let sum = 0;
       const begin = row * cols * pooled + col * colStep;
-      for (let i = 0; i < pooled; i++) sum += data[begin + i * pooledStep]!;
+      for (let i = 0; i < pooled; i++) sum += data[begin + i * pooledStep];
       out[row * cols + col] = sum / pooled;
     }
   }

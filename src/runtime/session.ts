@@ -83,9 +83,7 @@ export class Session {
       feeds[name] = toOrt(tensor, this.inputTypes.get(name));
     }
     const results = await this.session.run(feeds, fetches);
-    return Object.fromEntries(
-      Object.entries(results).map(([name, tensor]) => [name, fromOrt(tensor as OrtTensor)]),
-    );
+    return Object.fromEntries(Object.entries(results).map(([name, tensor]) => [name, fromOrt(tensor)]));
   }
 
   /** Frees the model. */
@@ -136,5 +134,5 @@ function fromOrt(tensor: OrtTensor): Tensor {
   if (tensor.type === 'float16') {
     return { type: 'float32', dims, data: toFloat32(tensor.data as Uint16Array) };
   }
-  return { type: tensor.type as TensorType, dims, data: tensor.data as Tensor['data'] };
+  return { type: tensor.type as TensorType, dims, data: tensor.data };
 }

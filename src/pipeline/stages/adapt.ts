@@ -90,6 +90,6 @@ function countChanged(base: Matrix, adapted: Matrix): number {
 
 function argmax({ data, cols }: Matrix, row: number): number {
   let best = 0;
-  for (let col = 1; col < cols; col++) if (data[row * cols + col]! > data[row * cols + best]!) best = col;
+  for (let col = 1; col < cols; col++) if (data[row * cols + col] > data[row * cols + best]) best = col;
   return best;
 }

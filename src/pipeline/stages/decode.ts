@@ -42,7 +42,7 @@ export class DecodeStage implements Stage {
     if (counts.some((other) => other !== count)) {
       throw new BallastError(
         'invalid-input',
-        `The inputs have different numbers of files (${known.map((name, i) => `${name}: ${counts[i]!}`).join(', ')}); file i of each belongs to sample i.`,
+        `The inputs have different numbers of files (${known.map((name, i) => `${name}: ${counts[i]}`).join(', ')}); file i of each belongs to sample i.`,
       );
     }
     return count;
@@ -55,7 +55,7 @@ export class DecodeStage implements Stage {
     for (const [name, { decoder, tensor }] of this.decoders) {
       const { sampleSize, sampleShape } = decoder;
       const data = new Float32Array(count * sampleSize);
-      await forEachOf(files[name]!, (bytes, i) =>
+      await forEachOf(files[name] ?? [], (bytes, i) =>
         decoder.decode(bytes, data, i * sampleSize, `${name}[${i}]`),
       );
       inputs[tensor] = { type: 'float32', dims: [count, ...sampleShape], data };
@@ -68,12 +68,12 @@ async function forEachOf<T>(
   items: readonly T[],
   work: (item: T, index: number) => Promise<void>,
 ): Promise<void> {
-  if (items.length === 1) return work(items[0]!, 0);
+  if (items.length === 1) return work(items[0], 0);
   let next = 0;
   const lane = async (): Promise<void> => {
     while (next < items.length) {
       const index = next++;
-      await work(items[index]!, index);
+      await work(items[index], index);
     }
   };
   await Promise.all(Array.from({ length: Math.min(DECODES_AT_ONCE, items.length) }, lane));

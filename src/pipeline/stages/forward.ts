@@ -35,15 +35,15 @@ export class ForwardStage implements Stage {
     batch.timings.forward = forwardMs;
     batch.outputs = pick(outputs, wanted);
     if (logits !== undefined) {
-      batch.base = softmax(toMatrix(outputs[logits]!, `The tensor of logits "${logits}"`));
+      batch.base = softmax(toMatrix(outputs[logits], `The tensor of logits "${logits}"`));
       batch.probabilities = batch.base;
     }
     if (features !== undefined) {
-      batch.features = toMatrix(outputs[features]!, `The tensor of features "${features}"`);
+      batch.features = toMatrix(outputs[features], `The tensor of features "${features}"`);
     }
   }
 }
 
 function pick(tensors: TensorMap, names: readonly string[]): TensorMap {
-  return Object.fromEntries(names.map((name): [string, Tensor] => [name, tensors[name]!]));
+  return Object.fromEntries(names.map((name): [string, Tensor] => [name, tensors[name]]));
 }
