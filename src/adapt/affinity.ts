@@ -1,0 +1,154 @@
+import type { Float, UnitFeatures } from './unit-features.js';
+
+/**
+ * How much two samples of a batch pull each other towards the same class: `knn` links each sample to its k nearest
+ * neighbours, `rbf` weighs by a Gaussian of the distance, `linear` by the cosine.
+ */
+export type Affinity = 'knn' | 'rbf' | 'linear';
+
+/** The affinity matrix W `[N, N]`. As `neighbours` it is 1 at each row's k columns `indices [N, k]` and 0 elsewhere. */
+export type AffinityMatrix =
+  | { readonly form: 'neighbours'; readonly indices: Int32Array; readonly k: number }
+  | { readonly form: 'dense'; readonly weights: Float };
+
+/** Gives the rows `[start, start + count)` of the Gram matrix f fᵀ, as `[count, N]`. */
+export type GramRows = (start: number, count: number) => Promise<Float>;
+
+/** What makes an affinity matrix; `k` counts neighbours, and for `rbf` the sample itself as the first. */
+export interface AffinityOptions {
+  readonly affinity: Affinity;
+  readonly k: number;
+  readonly symmetrize: boolean;
+}
+
+/** Rows of the Gram matrix that are held at a time where neighbours are all that is wanted: 64 MB of float32. */
+const GRAM_BLOCK = 2 ** 24;
+
+/**
+ * Measured: adding up a neighbour's row takes as long as 32 columns of a matrix product. Below that many samples to
+ * a neighbour, the product with a matrix of zeros and ones is quicker.
+ */
+const COLUMNS_PER_NEIGHBOUR = 32;
+
+/**
+ * Builds the affinity matrix W of LAME (Boudiaf et al. 2022, section 4) from L2-normalised features. Distances come
+ * from the Gram matrix: d² = |a|² + |b|² - 2ab. A sample is no neighbour of itself, but exact duplicates are, at
+ * distance 0; among equal distances the lower index wins. Fewer than k others: all of them are neighbours. A sample
+ * alone has no affinity, except `linear`'s with itself.
+ * @param features - unit rows `[N, D]`
+ * @param gram - computes the Gram matrix of those rows
+ * @param form - the wanted form of a kNN matrix that is not symmetrised; whatever is quicker when left out
+ */
+export async function buildAffinity(
+  features: UnitFeatures,
+  gram: GramRows,
+  options: AffinityOptions,
+  form?: AffinityMatrix['form'],
+): Promise<AffinityMatrix> {
+  const { rows } = features;
+  if (options.affinity === 'linear') return { form: 'dense', weights: await gram(0, rows) };
+  if (options.affinity === 'rbf')
+    return { form: 'dense', weights: await rbfWeights(features, gram, options.k) };
+  const k = Math.min(options.k, rows - 1);
+  const indices = await nearestNeighbours(features, gram, k);
+  const dense =
+    options.symmetrize || (form === undefined ? k * COLUMNS_PER_NEIGHBOUR > rows : form === 'dense');
+  if (k > 0 && !dense) return { form: 'neighbours', indices, k };
+  return { form: 'dense', weights: knnWeights(features, indices, k, options.symmetrize) };
+}
+
+async function nearestNeighbours(features: UnitFeatures, gram: GramRows, k: number): Promise<Int32Array> {
+  const { rows } = features;
+  const indices = new Int32Array(rows * k);
+  const distances = new Float64Array(rows);
+  const nearest = new Float64Array(k);
+  const block = Math.max(1, Math.floor(GRAM_BLOCK / rows));
+  for (let start = 0; start < rows; start += block) {
+    const count = Math.min(block, rows - start);
+    const products = await gram(start, count);
+    for (let i = start; i < start + count; i++) {
+      squaredDistances(features, i, products.subarray((i - start) * rows, (i - start + 1) * rows), distances);
+      selectNearest(distances, i, nearest, indices.subarray(i * k, (i + 1) * k));
+    }
+  }
+  return indices;
+}
+
+/** Turns row i of the Gram matrix into squared distances `[N]`, exact where rounding would hide a duplicate or a tie. */
+function squaredDistances(features: UnitFeatures, i: number, products: Float, distances: Float64Array): void {
+  const { rows, firstEqual, isZero } = features;
+  const own = firstEqual[i];
+  const zero = isZero[i];
+  for (let j = 0; j < rows; j++) {
+    const other = firstEqual[j];
+    if (other === own) distances[j] = 0;
+    else if (isZero[j] !== zero) distances[j] = 1;
+    else distances[j] = Math.max(0, 2 - 2 * products[other]);
+  }
+}
+
+/** Keeps the k smallest `distances` other than the sample's own in ascending order, and their `indices`. */
+function selectNearest(
+  distances: Float64Array,
+  self: number,
+  nearest: Float64Array,
+  indices: Int32Array,
+): void {
+  const last = nearest.length - 1;
+  if (last < 0) return;
+  nearest.fill(Infinity);
+  for (let j = 0; j < distances.length; j++) {
+    const distance = distances[j];
+    if (distance >= nearest[last] || j === self) continue;
+    let place = last;
+    while (place > 0 && nearest[place - 1] > distance) {
+      nearest[place] = nearest[place - 1]!;
+      indices[place] = indices[place - 1]!;
+      place--;
+    }
+    nearest[place] = distance;
+    indices[place] = j;
+  }
+}
+
+function knnWeights(features: UnitFeatures, indices: Int32Array, k: number, symmetrize: boolean): Float {
+  const { rows } = features;
+  const weights = squareLike(features);
+  const link = symmetrize ? 0.5 : 1;
+  for (let edge = 0; edge < indices.length; edge++) {
+    const i = Math.floor(edge / k);
+    const j = indices[edge];
+    weights[i * rows + j] += link;
+    if (symmetrize) weights[j * rows + i] += link;
+  }
+  return weights;
+}
+
+/** exp(-d² / 2σ²), σ being the mean distance to the k-th nearest. With σ = 0: 1 for equal features, else 0. */
+async function rbfWeights(features: UnitFeatures, gram: GramRows, k: number): Promise<Float> {
+  const { rows } = features;
+  if (rows === 1) return squareLike(features);
+  const weights = await gram(0, rows);
+  const distances = new Float64Array(rows);
+  const nearest = new Float64Array(Math.min(k, rows) - 1);
+  const neighbours = new Int32Array(nearest.length);
+  let sigma = 0;
+  for (let i = 0; i < rows; i++) {
+    const row = weights.subarray(i * rows, (i + 1) * rows);
+    squaredDistances(features, i, row, distances);
+    selectNearest(distances, i, nearest, neighbours);
+    sigma += Math.sqrt(nearest.at(-1) ?? 0) / rows;
+    row.set(distances);
+  }
+  const scale = -1 / (2 * sigma * sigma);
+  for (let cell = 0; cell < weights.length; cell++) {
+    const distance = weights[cell];
+    // 0 · -Infinity, for equal features where σ is 0, would be NaN.
+    weights[cell] = distance === 0 ? 1 : Math.exp(distance * scale);
+  }
+  return weights;
+}
+
+function squareLike({ data, rows }: UnitFeatures): Float {
+  return data instanceof Float64Array ? new Float64Array(rows * rows) : new Float32Array(rows * rows);
+}

@@ -1,0 +1,116 @@
+import { encodeModel, GraphBuilder } from '../runtime/onnx/graph-builder.js';
+import type { AffinityMatrix } from './affinity.js';
+import type { Precision } from './unit-features.js';
+
+/** TensorProto.DataType of the energy. */
+const DOUBLE = 11;
+
+/**
+ * An ONNX model of the Gram matrix: inputs `a [M, D]` and `b [N, D]`, output `gram [M, N]` = a bᵀ.
+ */
+export function gramModel(precision: Precision): Uint8Array {
+  const graph = new GraphBuilder('gram');
+  graph.input('a', precision, ['M', 'D']);
+  graph.input('b', precision, ['N', 'D']);
+  graph.node('Gemm', ['a', 'b'], { transB: { int: 1 } }, 'gram');
+  graph.output('gram', precision, ['M', 'N']);
+  return encodeModel(graph);
+}
+
+/**
+ * An ONNX model of LAME's bound optimisation (Boudiaf et al. 2022, equation 6 and algorithm 1): start at
+ * Z = softmax(-u), repeat P = λ W Z, Z = softmax(-u + P) until the energy settles.
+ *
+ * Inputs: `probabilities [N, K]`; W as `neighbours [N, k]` int32 or as `weights [N, N]`, by `form`; `lambda []`;
+ * `max_steps []` int64; `noise []` float64, a move of the energy that rounding alone can make. Outputs: `assignments [N, K]`, `energy []` float64, `iterations []` int64.
+ */
+export function fixedPointModel(form: AffinityMatrix['form'], precision: Precision): Uint8Array {
+  const graph = new GraphBuilder('lame');
+  graph.input('probabilities', precision, ['N', 'K']);
+  if (form === 'neighbours') graph.input('neighbours', 'int32', ['N', 'k']);
+  else graph.input('weights', precision, ['N', 'N']);
+  graph.input('lambda', precision, []);
+  graph.input('max_steps', 'int64', []);
+  graph.input('noise', 'float64', []);
+  const floor = graph.constant(scalar(precision, 1e-10));
+  // The unary term with its sign turned: -u = log(q + 1e-10).
+  const logits = graph.node('Log', [graph.node('Add', ['probabilities', floor])], {}, 'logits');
+  const start = graph.node('Softmax', [logits], { axis: { int: -1 } });
+  const infinity = graph.constant(scalar('float64', Infinity));
+  const zero = graph.constant(integer(0));
+  graph.nodeWithOutputs(
+    'Loop',
+    ['max_steps', '', start, infinity, zero],
+    ['assignments', 'energy', 'iterations'],
+    { body: { graph: stepGraph(form, precision) } },
+  );
+  graph.output('assignments', precision, ['N', 'K']);
+  graph.output('energy', 'float64', []);
+  graph.output('iterations', 'int64', []);
+  return encodeModel(graph);
+}
+
+/** One pass of the loop; it reads `logits`, `lambda` and W from the graph around it. */
+function stepGraph(form: AffinityMatrix['form'], precision: Precision): GraphBuilder {
+  const graph = new GraphBuilder('step');
+  graph.input('index', 'int64', []);
+  graph.input('go_on', 'bool', []);
+  graph.input('assignments_before', precision, ['N', 'K']);
+  graph.input('energy_before', 'float64', []);
+  graph.input('iterations_before', 'int64', []);
+  const one = graph.constant(integer(1));
+  const pull =
+    form === 'neighbours'
+      ? sumOfRows(graph, 'assignments_before', 'neighbours')
+      : graph.node('MatMul', ['weights', 'assignments_before']);
+  const exponent = graph.node('Add', [graph.node('Mul', [pull, 'lambda']), 'logits']);
+  graph.node('Softmax', [exponent], { axis: { int: -1 } }, 'assignments_next');
+  addEnergy(graph, exponent, 'assignments_next', 'energy_next');
+
+  const move = graph.node('Abs', [graph.node('Sub', ['energy_next', 'energy_before'])]);
+  const share = graph.constant(scalar('float64', 1e-8));
+  const bound = graph.node('Add', [
+    graph.node('Mul', [graph.node('Abs', ['energy_before']), share]),
+    'noise',
+  ]);
+  const settled = graph.node('LessOrEqual', [move, bound]);
+  // The first two energies are not compared: the one before the first does not exist.
+  const judged = graph.node('Greater', ['index', one]);
+  graph.node('Not', [graph.node('And', [settled, judged])], {}, 'go_on_next');
+  graph.node('Add', ['index', one], {}, 'iterations_next');
+
+  graph.output('go_on_next', 'bool', []);
+  graph.output('assignments_next', precision, ['N', 'K']);
+  graph.output('energy_next', 'float64', []);
+  graph.output('iterations_next', 'int64', []);
+  return graph;
+}
+
+function sumOfRows(graph: GraphBuilder, matrix: string, indices: string): string {
+  const axes = graph.constant({ type: 'int64', dims: [1], data: BigInt64Array.of(1n) });
+  return graph.node('ReduceSum', [graph.node('Gather', [matrix, indices]), axes], { keepdims: { int: 0 } });
+}
+
+/**
+ * E = Σ (u·Z - P·Z + Z·log Z). With Z = softmax(x), x = -u + P, the logarithm is log Z = x - logsumexp(x), and all
+ * that remains of a row is -logsumexp(x) = log max Z - max x: two row maxima instead of three products, a logarithm
+ * and a sum of N·K terms that cancel. Rows are added up in float64, so that a move of 1e-8 can be seen.
+ */
+function addEnergy(graph: GraphBuilder, exponent: string, assignments: string, output: string): void {
+  const axes = graph.constant({ type: 'int64', dims: [1], data: BigInt64Array.of(-1n) });
+  const rowMaximum = (matrix: string): string => {
+    const maximum = graph.node('ReduceMax', [matrix, axes], { keepdims: { int: 0 } });
+    return graph.node('Cast', [maximum], { to: { int: DOUBLE } });
+  };
+  const rows = graph.node('Sub', [graph.node('Log', [rowMaximum(assignments)]), rowMaximum(exponent)]);
+  graph.node('ReduceSum', [rows], { keepdims: { int: 0 } }, output);
+}
+
+function scalar(type: Precision, value: number) {
+  const data = type === 'float64' ? Float64Array.of(value) : Float32Array.of(value);
+  return { type, dims: [], data };
+}
+
+function integer(value: number) {
+  return { type: 'int64' as const, dims: [], data: BigInt64Array.of(BigInt(value)) };
+}

@@ -1,0 +1,111 @@
+import { availableParallelism } from 'node:os';
+import { InferenceSession, Tensor } from 'onnxruntime-node';
+import { BallastError, messageOf } from '../errors.js';
+import type { Provider } from '../runtime/providers.js';
+import type { AffinityMatrix } from './affinity.js';
+import { fixedPointModel, gramModel } from './lame-graph.js';
+import type { Float, Precision, UnitFeatures } from './unit-features.js';
+
+/** Where the bound optimisation ended. */
+export interface FixedPoint {
+  /** Z `[N, K]`, row-major. */
+  readonly assignments: Float32Array;
+  readonly iterations: number;
+  readonly energy: number;
+}
+
+/** How the bound optimisation runs. */
+export interface FixedPointOptions {
+  readonly lambda: number;
+  readonly maxSteps: number;
+  readonly providers: readonly Provider[];
+}
+
+/** Explicit, since onnxruntime counts the host's cores and not the container's; idle threads leave the cores to others. */
+const THREADS: InferenceSession.SessionOptions = {
+  intraOpNumThreads: availableParallelism(),
+  interOpNumThreads: 1,
+  extra: { session: { intra_op: { allow_spinning: '0' } } },
+};
+
+/** There are at most six graphs to a provider list; they stay, since making a session takes milliseconds. */
+const sessions = new Map<string, Promise<InferenceSession>>();
+
+/**
+ * Rows `[start, start + count)` of the Gram matrix f fᵀ, as `[count, N]`.
+ */
+export async function computeGram(
+  { data, rows, cols }: UnitFeatures,
+  start: number,
+  count: number,
+  providers: readonly Provider[],
+): Promise<Float> {
+  const precision = precisionOf(data);
+  const session = await sessionFor(`gram ${precision}`, () => gramModel(precision), providers);
+  const part = floatTensor(data.subarray(start * cols, (start + count) * cols), [count, cols]);
+  const { gram } = await session.run({ a: part, b: floatTensor(data, [rows, cols]) });
+  return gram.data as Float;
+}
+
+/**
+ * Updates the assignments until the energy settles.
+ * @param probabilities - q `[N, K]`
+ * @param affinity - W `[N, N]`, in the precision of q
+ */
+export async function runFixedPoint(
+  probabilities: Float,
+  affinity: AffinityMatrix,
+  { lambda, maxSteps, providers }: FixedPointOptions,
+): Promise<FixedPoint> {
+  const precision = precisionOf(probabilities);
+  const { form } = affinity;
+  const rows = form === 'dense' ? Math.sqrt(affinity.weights.length) : affinity.indices.length / affinity.k;
+  const model = (): Uint8Array => fixedPointModel(form, precision);
+  const session = await sessionFor(`${form} ${precision}`, model, providers);
+  const { assignments, iterations, energy } = await session.run({
+    probabilities: floatTensor(probabilities, [rows, probabilities.length / rows]),
+    ...(form === 'dense'
+      ? { weights: floatTensor(affinity.weights, [rows, rows]) }
+      : { neighbours: new Tensor('int32', affinity.indices, [rows, affinity.k]) }),
+    lambda: floatTensor(precision === 'float64' ? Float64Array.of(lambda) : Float32Array.of(lambda), []),
+    max_steps: new Tensor('int64', BigInt64Array.of(BigInt(maxSteps)), []),
+    noise: floatTensor(Float64Array.of(precision === 'float64' ? 0 : 2 ** -24 * Math.sqrt(rows)), []),
+  });
+  const values = assignments.data as Float;
+  return {
+    assignments: values instanceof Float32Array ? values : Float32Array.from(values),
+    iterations: Number((iterations.data as BigInt64Array)[0]),
+    energy: (energy.data as Float64Array)[0],
+  };
+}
+
+function precisionOf(values: Float): Precision {
+  return values instanceof Float64Array ? 'float64' : 'float32';
+}
+
+function floatTensor(values: Float, dims: readonly number[]): Tensor {
+  return values instanceof Float64Array
+    ? new Tensor('float64', values, dims)
+    : new Tensor('float32', values, dims);
+}
+
+async function sessionFor(
+  name: string,
+  model: () => Uint8Array,
+  providers: readonly Provider[],
+): Promise<InferenceSession> {
+  const key = `${name} ${providers.join(' ')}`;
+  let session = sessions.get(key);
+  if (session === undefined) {
+    session = InferenceSession.create(model(), { ...THREADS, executionProviders: [...providers] });
+    sessions.set(key, session);
+  }
+  try {
+    return await session;
+  } catch (error) {
+    sessions.delete(key);
+    throw new BallastError('unavailable', `LAME cannot run on ${providers.join(', ')}: ${messageOf(error)}`, {
+      cause: error,
+    });
+  }
+}

@@ -1,0 +1,61 @@
+import type { Provider } from '../runtime/providers.js';
+import type { Matrix } from '../runtime/tensor.js';
+import { BallastError } from '../errors.js';
+import { buildAffinity, type AffinityMatrix, type AffinityOptions } from './affinity.js';
+import { computeGram, runFixedPoint, type FixedPoint } from './lame-sessions.js';
+import { unitFeatures, type Float, type Precision } from './unit-features.js';
+
+/** Everything that one call of LAME asks for. */
+export interface LameProblem extends AffinityOptions {
+  /** q `[N, K]`. */
+  readonly probabilities: Matrix;
+  /** f `[N, D]`, as the model gives them. */
+  readonly features: Matrix;
+  readonly lambda: number;
+  readonly maxSteps: number;
+  /** Execution providers, in the order in which onnxruntime is to try them. */
+  readonly providers: readonly Provider[];
+}
+
+/** What the solver chooses by size, for tests to choose instead. */
+export interface SolverChoices {
+  readonly precision?: Precision;
+  readonly form?: AffinityMatrix['form'];
+}
+
+/**
+ * Measured: up to this many probabilities (N K) and products (N N D), float64 costs at most a millisecond more than
+ * float32, and float32 at most a digit or two of the answer. Above, float64 takes up to five times as long.
+ */
+const FLOAT64_CELLS = 2 ** 12;
+const FLOAT64_PRODUCTS = 2 ** 26;
+
+/**
+ * Solves a problem in this thread, which it holds for as long as that takes.
+ * @returns Z `[N, K]`, the passes that it took, the energy of the last one
+ * @throws BallastError invalid-input where a probability is negative or a number not finite; it names the row
+ */
+export async function solveLame(problem: LameProblem, choices: SolverChoices = {}): Promise<FixedPoint> {
+  const precision = choices.precision ?? precisionFor(problem);
+  const probabilities = checkedProbabilities(problem.probabilities, precision);
+  const features = unitFeatures(problem.features, precision);
+  const gram = (start: number, count: number): Promise<Float> =>
+    computeGram(features, start, count, problem.providers);
+  const affinity = await buildAffinity(features, gram, problem, choices.form);
+  return runFixedPoint(probabilities, affinity, problem);
+}
+
+function precisionFor({ probabilities: { rows, cols }, features }: LameProblem): Precision {
+  const small = rows * cols <= FLOAT64_CELLS && rows * rows * features.cols <= FLOAT64_PRODUCTS;
+  return small ? 'float64' : 'float32';
+}
+
+function checkedProbabilities({ data, cols }: Matrix, precision: Precision): Float {
+  const wrong = data.findIndex((value) => !(value >= 0 && value < Infinity));
+  if (wrong !== -1) {
+    const row = Math.floor(wrong / cols);
+    const what = Number.isFinite(data[wrong]) ? 'negative' : 'not finite';
+    throw new BallastError('invalid-input', `Row ${row} of the probabilities holds a value that is ${what}.`);
+  }
+  return precision === 'float64' ? Float64Array.from(data) : data;
+}
