@@ -33,8 +33,8 @@ interface Item {
   readonly begin: number;
   readonly end: number;
   readonly queuedAt: number;
-  resolve(answer: ForwardAnswer): void;
-  reject(error: Error): void;
+  readonly resolve: (answer: ForwardAnswer) => void;
+  readonly reject: (error: Error) => void;
 }
 
 // A worker that finishes a batch finds the next one already waiting, so it never idles while the main thread is busy.

@@ -101,10 +101,10 @@ export class LoadedModel implements ServedModel {
       [new ForwardStage(batcher, tensors), new AdaptStage(`${name}/${version}`, lame, host.streams)],
       host,
     );
+    if (failures.length > 0) log.warn({ failures }, `fell back to ${provider}`);
     log.info(
       {
         provider,
-        ...(failures.length === 0 ? {} : { providersThatFailed: failures }),
         ...tensors,
         classes: found.classes,
         lame: config.lame === undefined ? 'off' : `${lame.affinity}, k ${lame.k}, scope ${lame.scope}`,

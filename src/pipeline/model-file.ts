@@ -59,7 +59,7 @@ export async function readModelFile(folder: string, name: string, version: strin
 export function parseModelFile(text: string, path: string): ModelConfig {
   const lines = new LineCounter();
   const document = parseDocument(text, { lineCounter: lines });
-  const [syntax] = document.errors;
+  const syntax = document.errors.at(0);
   if (syntax !== undefined) {
     const line = lines.linePos(syntax.pos[0]).line;
     throw new BallastError('invalid-model', `${path}:${line}: ${syntax.message.split('\n')[0]}`);

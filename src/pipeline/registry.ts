@@ -106,7 +106,7 @@ export class ModelRegistry implements Models {
         slot.status = { ...slot.status, state: 'UNAVAILABLE', reason: 'unloaded' };
         return model;
       });
-      await Promise.all(models.map((model) => model?.close()));
+      await Promise.all(models.map(async (model) => model?.close()));
     });
   }
 
@@ -125,7 +125,7 @@ export class ModelRegistry implements Models {
     this.closing = true;
     await Promise.all(this.changes.values());
     const models = [...this.slots.values()].flatMap((slots) => [...slots.values()].map(({ model }) => model));
-    await Promise.all(models.map((model) => model?.close()));
+    await Promise.all(models.map(async (model) => model?.close()));
   }
 
   /** Loads and unloads of one model happen one after the other. */

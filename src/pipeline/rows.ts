@@ -44,10 +44,7 @@ export function sameSampleShapes(a: TensorMap, b: TensorMap): boolean {
   const names = Object.keys(a);
   return (
     names.length === Object.keys(b).length &&
-    names.every((name) => {
-      const other = b[name];
-      return other !== undefined && sameSampleShape(a[name], other);
-    })
+    names.every((name) => name in b && sameSampleShape(a[name], b[name]))
   );
 }
 

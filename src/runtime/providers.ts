@@ -7,6 +7,8 @@ import { listSupportedBackends } from 'onnxruntime-node';
 export type ProviderChoice = 'auto' | 'cuda' | 'webgpu' | 'cpu';
 export type Provider = Exclude<ProviderChoice, 'auto'>;
 
+const GPU_DEVICES = ['/dev/dri', '/dev/nvidiactl', '/dev/dxg'];
+
 /**
  * The providers to try, in order. `auto` leaves out what this machine lacks without a word; a provider that was
  * named is always tried, so that its absence is an error and never a silent fallback.
@@ -18,8 +20,15 @@ export function providersToTry(choices: readonly ProviderChoice[]): Provider[] {
   return [...new Set(order)];
 }
 
-/** Whether onnxruntime's libraries for the provider are on this machine; its hardware may still be missing. */
-export function isInstalled(provider: Provider): boolean {
+/** Whether the provider can be hoped for: its libraries are here and, as far as files tell, a device is. */
+function isInstalled(provider: Provider): boolean {
+  if (
+    provider === 'webgpu' &&
+    process.platform === 'linux' &&
+    !GPU_DEVICES.some((path) => existsSync(path))
+  ) {
+    return false;
+  }
   if (provider !== 'cuda') return listSupportedBackends().some(({ name }) => name === provider);
   const folder = dirname(createRequire(import.meta.url).resolve('onnxruntime-node/package.json'));
   const library =
