@@ -47,16 +47,18 @@ export interface Logits {
  */
 export function findLogits(frame: Frame, output: string): Logits {
   let at: TensorRef = { frame, name: output };
+  let logits = output;
   for (const seen = new Set<Maker['node']>(); ;) {
     const maker = at.frame.maker(at.name);
-    if (!maker || seen.has(maker.node)) return { name: output };
+    if (!maker || seen.has(maker.node) || maker.node.inputs.length === 0) return { name: logits };
     seen.add(maker.node);
     const { opType, inputs } = maker.node;
-    if (inputs.length === 0) return { name: output };
     at = maker.frame.lift(inputs[0]);
     if (ACTIVATIONS.has(opType)) return { ...(at.frame.isGraph && { name: at.name }), activation: opType };
-    // The most probable class alone: what it was chosen from lies behind.
-    if (!VIEWS.has(opType) && opType !== 'ArgMax' && opType !== 'TopK') return { name: output };
+    if (opType === 'ArgMax' || opType === 'TopK') {
+      // The output is an index; the scores that it was chosen by lie behind.
+      if (at.frame.isGraph) logits = at.name;
+    } else if (!VIEWS.has(opType)) return { name: logits };
   }
 }
 

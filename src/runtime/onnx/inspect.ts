@@ -1,10 +1,8 @@
 import type { TensorSpec } from '../tensor.js';
-import { classifierOutputs, type Candidate } from './choose-output.js';
+import { findClassifier } from './classifier.js';
 import { elementTypeName } from './element-types.js';
 import { externalDataFiles } from './external-data.js';
-import { findFeatures, type Features } from './features.js';
-import { Frame } from './frame.js';
-import { findHeads, type Head } from './head.js';
+import type { Features } from './features.js';
 import { ModelView } from './model-view.js';
 import type { ValueInfo } from './value-info.js';
 
@@ -40,7 +38,7 @@ export interface ModelInspection {
  */
 export function inspectModel(
   model: Uint8Array | ModelView,
-  options: { logits?: string } = {},
+  options: { logits?: string | undefined } = {},
 ): ModelInspection {
   const view = model instanceof ModelView ? model : new ModelView(model);
   const { graph } = view;
@@ -61,89 +59,6 @@ export function inspectModel(
   };
 }
 
-type Classifier = Pick<ModelInspection, 'logits' | 'features' | 'classes'>;
-
-function findClassifier(view: ModelView, given: string | undefined, warnings: string[]): Classifier {
-  const frame = Frame.ofModel(view);
-  if (given !== undefined) return describe(view, given, findHeads(frame, given), warnings);
-  const candidates = classifierOutputs(frame, view.graph.outputs);
-  const best = candidates.at(0);
-  const others = candidates.slice(1);
-  if (!best || !isClassifier(best, others.length === 0)) {
-    warnings.push(
-      'No output looks like the scores of a classifier [N, K]. Serve the model with "task: raw", or name the tensor ' +
-        'with "classifier.logits" in model.yaml.',
-    );
-    return {};
-  }
-  const rivals = others.filter((other) => isClassifier(other, false)).map(({ output }) => `"${output.name}"`);
-  if (rivals.length > 0) {
-    warnings.push(
-      `Several outputs could be the scores of a classifier: "${best.output.name}" was taken, not ${rivals.join(', ')}. ` +
-        'Name another one with "classifier.logits" in model.yaml.',
-    );
-  }
-  return describeCandidate(view, best, warnings);
-}
-
-/** A lone output in the right shape is believed; one of several has to look like more. */
-function isClassifier({ heads, logits }: Candidate, alone: boolean): boolean {
-  return alone || heads.length > 0 || logits.activation !== undefined;
-}
-
-function describeCandidate(
-  view: ModelView,
-  { output, logits, heads }: Candidate,
-  warnings: string[],
-): Classifier {
-  if (logits.name === undefined) {
-    warnings.push(
-      `The logits of output "${output.name}" are inside a model-local function. Inline the functions ` +
-        '(onnx.inliner.inline_local_functions), then import the model again.',
-    );
-    return {};
-  }
-  if (logits.activation === 'Sigmoid') {
-    warnings.push(
-      `Output "${output.name}" is a sigmoid: each class is a question of its own there. Ballast takes the logits ` +
-        `before it and treats the classes as alternatives, one of which is true.`,
-    );
-  }
-  return describe(view, logits.name, heads, warnings, output);
-}
-
-function describe(
-  view: ModelView,
-  logits: string,
-  heads: readonly Head[],
-  warnings: string[],
-  output = view.graph.values.get(logits),
-): Classifier {
-  const dims = view.graph.values.get(logits)?.dims ?? output?.dims;
-  const head = heads.at(0);
-  const rank = head?.rank ?? (head?.direct ? dims?.length : undefined);
-  const features = head && findFeatures(head, rank);
-  const classes = [dims?.[1], head?.classes].find((size) => size !== undefined && size > 0);
-  if (!features) warnings.push(withoutFeatures(head));
-  else if (new Set(heads.map((each) => findFeatures(each)?.name)).size > 1) {
-    warnings.push(
-      `The logits add up several layers; "${features.name}", which the first of them reads, was taken as the features. ` +
-        'Name another tensor with "classifier.features" in model.yaml.',
-    );
-  }
-  return { logits, ...(features && { features }), ...(classes !== undefined && { classes }) };
-}
-
-function withoutFeatures(head: Head | undefined): string {
-  const found = head
-    ? `The features that ${head.node.label} reads exist as integers only, or inside a model-local function only.`
-    : 'No last linear layer (Gemm, MatMul, Conv, …) was found behind the logits.';
-  return (
-    `${found} Name the tensor of penultimate features with "classifier.features" in model.yaml, or write ` +
-    '"features: none" to serve without them, which leaves LAME out.'
-  );
-}
-
 function specsOf(values: readonly ValueInfo[], what: 'input' | 'output', warnings: string[]): TensorSpec[] {
   return values.flatMap((value) => {
     const type = value.elementType === 0 ? 'float32' : elementTypeName(value.elementType);
@@ -157,14 +72,13 @@ function specsOf(values: readonly ValueInfo[], what: 'input' | 'output', warning
 }
 
 function warnAboutBatch(inputs: readonly TensorSpec[], warnings: string[]): void {
-  for (const { name, dims } of inputs) {
-    if (dims.length > 0 && dims[0] > 0) {
-      warnings.push(
-        `The batch axis of input "${name}" is fixed to ${dims[0]}, so every forward pass takes exactly that many ` +
-          'samples. Export the model with a dynamic batch axis to serve it fast.',
-      );
-    }
-  }
+  const fixed = inputs.find(({ dims }) => dims.length > 0 && dims[0] > 0);
+  if (!fixed) return;
+  const effect = fixed.dims[0] === 1 ? 'so samples run one at a time' : 'which cannot be served';
+  warnings.push(
+    `The batch axis of input "${fixed.name}" is fixed to ${fixed.dims[0]}, ${effect}. Export the model with a dynamic ` +
+      'batch axis.',
+  );
 }
 
 function countParameters(view: ModelView): number {
