@@ -1,0 +1,176 @@
+import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
+import type { BatchResult, PipelineObserver, StageTimings } from '../pipeline/batch.js';
+import type { Models } from '../pipeline/serving.js';
+import type { Matrix } from '../runtime/tensor.js';
+
+const SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
+const SAMPLES = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512];
+const ITERATIONS = [1, 2, 3, 5, 8, 13, 21, 34, 55, 100, 200, 1000];
+const PROBABILITIES = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1];
+
+const STAGES = ['decode', 'queue', 'forward', 'lame'] as const satisfies readonly (keyof StageTimings)[];
+
+/** Why a request was turned away. */
+export type Rejection = Parameters<PipelineObserver['rejected']>[0];
+
+/**
+ * The metrics of one server, in a registry of their own. Labels are bounded: models are those of the repository,
+ * routes are templates, and nothing that a client chooses becomes a label.
+ */
+export class Metrics implements PipelineObserver {
+  readonly registry = new Registry();
+  private readonly requests: Counter<'model' | 'route' | 'code'>;
+  private readonly requestSeconds: Histogram<'model' | 'route'>;
+  private readonly queueSeconds: Histogram<'model'>;
+  private readonly stageSeconds: Histogram<'model' | 'stage'>;
+  private readonly batchSize: Histogram<'model'>;
+  private readonly rejections: Counter<'reason'>;
+  private readonly lameIterations: Histogram<'model'>;
+  private readonly lameChanged: Counter<'model'>;
+  private readonly confidence: Histogram<'model' | 'output'>;
+
+  constructor() {
+    const registers = [this.registry];
+    collectDefaultMetrics({ register: this.registry });
+    this.requests = new Counter({
+      name: 'ballast_requests_total',
+      help: 'Requests answered; code 499: the client left before its answer',
+      labelNames: ['model', 'route', 'code'],
+      registers,
+    });
+    this.requestSeconds = new Histogram({
+      name: 'ballast_request_duration_seconds',
+      help: 'From the request line to the last byte of the answer',
+      labelNames: ['model', 'route'],
+      buckets: SECONDS,
+      registers,
+    });
+    this.queueSeconds = new Histogram({
+      name: 'ballast_queue_duration_seconds',
+      help: 'Waiting for a forward pass',
+      labelNames: ['model'],
+      buckets: SECONDS,
+      registers,
+    });
+    this.stageSeconds = new Histogram({
+      name: 'ballast_stage_duration_seconds',
+      help: 'Stages of the pipeline, a request',
+      labelNames: ['model', 'stage'],
+      buckets: SECONDS,
+      registers,
+    });
+    this.batchSize = new Histogram({
+      name: 'ballast_batch_size',
+      help: 'Samples in a forward pass, requests merged',
+      labelNames: ['model'],
+      buckets: SAMPLES,
+      registers,
+    });
+    this.rejections = new Counter({
+      name: 'ballast_rejected_total',
+      help: 'Requests turned away: a full queue, a passed deadline, a server that stops, too large a body',
+      labelNames: ['reason'],
+      registers,
+    });
+    this.lameIterations = new Histogram({
+      name: 'ballast_lame_iterations',
+      help: 'Steps until LAME came to rest',
+      labelNames: ['model'],
+      buckets: ITERATIONS,
+      registers,
+    });
+    this.lameChanged = new Counter({
+      name: 'ballast_lame_changed_total',
+      help: 'Samples whose class LAME changed',
+      labelNames: ['model'],
+      registers,
+    });
+    this.confidence = new Histogram({
+      name: 'ballast_prediction_confidence',
+      help: 'Probability of the most probable class; base: the model alone, adapted: what was answered',
+      labelNames: ['model', 'output'],
+      buckets: PROBABILITIES,
+      registers,
+    });
+    for (const reason of ['queue-full', 'deadline', 'draining', 'too-large'] as const) {
+      this.rejections.inc({ reason }, 0);
+    }
+  }
+
+  /** Adds the gauges that are read off the repository when metrics are asked for. */
+  watch(models: Models): void {
+    const registers = [this.registry];
+    new Gauge({
+      name: 'ballast_queue_depth',
+      help: 'Samples that wait for a forward pass',
+      labelNames: ['model'],
+      registers,
+      collect() {
+        this.reset();
+        for (const [model, depth] of models.queueDepths()) this.set({ model }, depth);
+      },
+    });
+    new Gauge({
+      name: 'ballast_streams',
+      help: 'Stream windows kept',
+      registers,
+      collect() {
+        this.set(models.streams.size);
+      },
+    });
+    new Gauge({
+      name: 'ballast_model_info',
+      help: '1 for each model that answers; where it runs is a label',
+      labelNames: ['model', 'version', 'provider'],
+      registers,
+      collect() {
+        this.reset();
+        for (const { name, version, state } of models.index()) {
+          if (state !== 'READY') continue;
+          this.set({ model: name, version, provider: models.get(name, version).provider }, 1);
+        }
+      },
+    });
+  }
+
+  /** A request was answered. */
+  request(model: string, route: string, code: number, seconds: number): void {
+    this.requests.inc({ model, route, code }, 1);
+    this.requestSeconds.observe({ model, route }, seconds);
+  }
+
+  forward(model: string, samples: number): void {
+    this.batchSize.observe({ model }, samples);
+  }
+
+  queued(model: string, seconds: number): void {
+    this.queueSeconds.observe({ model }, seconds);
+  }
+
+  rejected(reason: Rejection): void {
+    this.rejections.inc({ reason }, 1);
+  }
+
+  answered(model: string, result: BatchResult): void {
+    for (const stage of STAGES) {
+      const milliseconds = result.timings[stage];
+      if (milliseconds !== undefined) this.stageSeconds.observe({ model, stage }, milliseconds / 1000);
+    }
+    if (result.lame) {
+      this.lameIterations.observe({ model }, result.lame.iterations);
+      this.lameChanged.inc({ model }, result.lame.changed);
+    }
+    if (result.base) this.observeConfidence(model, 'base', result.base);
+    if (result.probabilities) this.observeConfidence(model, 'adapted', result.probabilities);
+  }
+
+  private observeConfidence(model: string, output: 'base' | 'adapted', matrix: Matrix): void {
+    const { data, rows, cols } = matrix;
+    const labels = { model, output };
+    for (let row = 0; row < rows; row++) {
+      let max = 0;
+      for (let i = row * cols; i < (row + 1) * cols; i++) if (data[i] > max) max = data[i]!;
+      this.confidence.observe(labels, max);
+    }
+  }
+}

@@ -1,0 +1,35 @@
+import { readFilesJson } from './files-json.js';
+import { readInferRequest, type InferRequest } from '../oip/infer-request.js';
+import type { EncodedInputs } from '../../pipeline/serving.js';
+import type { TensorSpec } from '../../runtime/tensor.js';
+
+/** A body to parse, and what is needed to know what is right. Plain data: it travels between threads. */
+export type ParsingJob =
+  | {
+      readonly kind: 'files';
+      readonly body: Uint8Array;
+      readonly names: readonly string[];
+      readonly maxFiles: number;
+    }
+  | {
+      readonly kind: 'infer';
+      readonly body: Uint8Array;
+      readonly jsonBytes: number;
+      readonly specs: readonly TensorSpec[];
+    };
+
+/** What each kind of job makes. */
+export interface Parsed {
+  readonly files: EncodedInputs;
+  readonly infer: InferRequest;
+}
+
+/**
+ * Parses a body, in whichever thread.
+ * @throws BallastError as `readFilesJson` and `readInferRequest`
+ */
+export function parse(job: ParsingJob): Parsed[ParsingJob['kind']] {
+  return job.kind === 'files'
+    ? readFilesJson(job.body, job.names, job.maxFiles)
+    : readInferRequest(job.body, job.jsonBytes, job.specs);
+}

@@ -1,0 +1,142 @@
+import { z } from 'zod';
+
+/** A name that a client gives to a stream of samples. */
+export const streamIdSchema = z
+  .string()
+  .regex(
+    /^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$/,
+    'a stream is named by up to 128 letters, digits, ".", "_", ":" and "-", a letter or digit first',
+  )
+  .meta({ description: 'the stream that the samples continue', example: 'cam-7' });
+
+/** Query of a predict request. */
+export const predictQuerySchema = z.strictObject({
+  stream: streamIdSchema.optional(),
+  lame: z
+    .enum(['on', 'off'])
+    .optional()
+    .meta({ description: 'whether LAME adapts this request; otherwise as model.yaml says' }),
+  top: z
+    .preprocess(
+      (text) => (typeof text === 'string' && /^\d+$/.test(text) ? Number(text) : text),
+      z.int().min(1),
+    )
+    .optional()
+    .meta({
+      description: 'classes in `top`, the most probable first',
+      override: { type: 'integer', minimum: 1, default: 5 },
+    }),
+});
+
+const file = z.string().meta({ description: 'a file as base64, or as a data: URL' });
+
+/** JSON body of a predict request: files by input. */
+export const predictBodySchema = z
+  .record(z.string(), z.union([file, z.array(file)]))
+  .meta({ id: 'PredictRequest', example: { image: ['<base64>'] } });
+
+const ranked = z.object({
+  label: z.string(),
+  index: z.int(),
+  probability: z.number().min(0).max(1),
+});
+
+const prediction = ranked.extend({
+  top: z.array(ranked).meta({ description: 'the most probable classes, adapted' }),
+  base: ranked.meta({ description: 'what the model alone said' }),
+});
+
+/** Answer to a predict request. */
+export const predictResponseSchema = z
+  .object({
+    model: z.string(),
+    version: z.string(),
+    predictions: z.array(prediction).meta({ description: 'one a sample, in the order of the files' }),
+    adaptation: z.object({
+      lame: z
+        .object({
+          scope: z.enum(['request', 'stream']),
+          samples: z.int().meta({ description: "samples that took part, with the stream's before them" }),
+          iterations: z.int(),
+          changed: z.int().meta({ description: 'samples whose class changed' }),
+        })
+        .optional(),
+    }),
+    timings_ms: z.object({
+      decode: z.number().optional(),
+      queue: z.number().optional(),
+      forward: z.number().optional(),
+      lame: z.number().optional(),
+      total: z.number(),
+    }),
+  })
+  .meta({ id: 'PredictResponse' });
+
+/** RFC 9457 problem details. */
+export const problemSchema = z
+  .object({
+    type: z.string(),
+    title: z.string(),
+    status: z.int(),
+    detail: z.string().meta({ description: 'what was wrong, and what would be right' }),
+    code: z.string(),
+    request_id: z.string(),
+  })
+  .meta({ id: 'Problem' });
+
+/** Answer about a stream. */
+export const streamSchema = z
+  .object({
+    id: z.string(),
+    windows: z.array(
+      z.object({
+        model: z.string(),
+        samples: z.int(),
+        bytes: z.int(),
+        age_seconds: z.number(),
+        idle_seconds: z.number(),
+      }),
+    ),
+  })
+  .meta({ id: 'Stream' });
+
+/** Answer of the list of models. */
+export const modelListSchema = z
+  .object({
+    models: z.array(
+      z.object({
+        name: z.string(),
+        version: z.string(),
+        state: z.enum(['READY', 'LOADING', 'UNAVAILABLE']),
+        reason: z.string(),
+        task: z.string().optional(),
+        provider: z.string().optional(),
+        inputs: z.array(z.string()).optional(),
+        labels: z.int().optional().meta({ description: 'number of classes' }),
+        lame: z.string().optional().meta({ description: 'scope of LAME: request, stream or off' }),
+      }),
+    ),
+  })
+  .meta({ id: 'ModelList' });
+
+/** Body of a request for the repository's index. */
+export const indexRequestSchema = z.looseObject({
+  ready: z.boolean().optional().meta({ description: 'true lists only the models that answer' }),
+});
+
+/** Answer of the repository's index. */
+export const indexResponseSchema = z
+  .array(
+    z.object({
+      name: z.string(),
+      version: z.string(),
+      state: z.enum(['READY', 'LOADING', 'UNAVAILABLE']),
+      reason: z.string(),
+    }),
+  )
+  .meta({ id: 'RepositoryIndex' });
+
+/** Body of a load or unload request. */
+export const controlRequestSchema = z.looseObject({
+  parameters: z.record(z.string(), z.unknown()).optional(),
+});
