@@ -41,8 +41,8 @@ export interface ForwardPass {
 }
 
 interface Pending {
-  resolve(pass: ForwardPass): void;
-  reject(error: BallastError): void;
+  readonly resolve: (pass: ForwardPass) => void;
+  readonly reject: (error: BallastError) => void;
 }
 
 /**

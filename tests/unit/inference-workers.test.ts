@@ -1,0 +1,102 @@
+import { fileURLToPath } from 'node:url';
+import { monitorEventLoopDelay } from 'node:perf_hooks';
+import type { Worker } from 'node:worker_threads';
+import { afterEach, describe, expect, it } from 'vitest';
+import { InferenceWorkers, type WorkerSpec } from '#ballast/runtime/inference-workers.js';
+import type { TensorMap } from '#ballast/runtime/tensor.js';
+
+const fixture = (name: string): string => fileURLToPath(new URL(`../fixtures/onnx/${name}`, import.meta.url));
+
+const spec = (file: string, more: Partial<WorkerSpec> = {}): WorkerSpec => ({
+  file: fixture(file),
+  expose: [],
+  providers: ['cpu'],
+  threads: 1,
+  warmUp: { maxBatchSize: 4, sampleShapes: {}, budgetMs: 1000 },
+  ...more,
+});
+
+const pools: InferenceWorkers[] = [];
+async function start(...args: Parameters<typeof InferenceWorkers.start>): Promise<InferenceWorkers> {
+  const pool = await InferenceWorkers.start(...args);
+  pools.push(pool);
+  return pool;
+}
+
+afterEach(async () => {
+  await Promise.all(pools.splice(0).map((pool) => pool.close()));
+});
+
+const pair = (): TensorMap => ({
+  INPUT0: { type: 'float32', dims: [2, 16], data: new Float32Array(32).fill(5) },
+  INPUT1: { type: 'float32', dims: [2, 16], data: new Float32Array(32).fill(3) },
+});
+
+/** Inputs that keep the slow model busy for as many rounds of its loop. */
+const slow = (trips: bigint): TensorMap => ({
+  INPUT: { type: 'float32', dims: [1, 16], data: new Float32Array(16) },
+  TRIPS: { type: 'int64', dims: [1, 1], data: BigInt64Array.of(trips) },
+});
+
+describe('InferenceWorkers', () => {
+  it('runs a model of several inputs and outputs, and says where', async () => {
+    const pool = await start(spec('add_sub-fp32.onnx'), 2);
+    expect(pool.info.provider).toBe('cpu');
+    expect(pool.info.inputs.map(({ name, dims }) => [name, dims])).toEqual([
+      ['INPUT0', [-1, 16]],
+      ['INPUT1', [-1, 16]],
+    ]);
+    const { outputs } = await pool.run(pair(), ['OUTPUT0', 'OUTPUT1']);
+    expect(outputs.OUTPUT0.data[0]).toBe(8);
+    expect(outputs.OUTPUT1.data[31]).toBe(2);
+  });
+
+  it('refuses a provider that was named and is missing, and lets auto find one that works', async () => {
+    await expect(start(spec('add_sub-fp32.onnx', { providers: ['cuda'] }), 1)).rejects.toMatchObject({
+      code: 'unavailable',
+      message: expect.stringMatching(/cuda.*install:cuda/) as string,
+    });
+    const pool = await start(spec('add_sub-fp32.onnx', { providers: ['auto'] }), 1);
+    expect(pool.info.provider).toBe('cpu');
+    const listed = await start(spec('add_sub-fp32.onnx', { providers: ['cuda', 'cpu'] }), 1);
+    expect(listed.info).toMatchObject({ provider: 'cpu', failures: [expect.stringMatching(/^cuda: /)] });
+  });
+
+  it('keeps the event loop free while a model runs for seconds', async () => {
+    const pool = await start(spec('slow.onnx'), 1);
+    const begin = performance.now();
+    await pool.run(slow(20n), ['OUTPUT']);
+    const trips = BigInt(Math.ceil((20 * 1500) / (performance.now() - begin)));
+    const delay = monitorEventLoopDelay({ resolution: 5 });
+    delay.enable();
+    const { seconds } = await pool.run(slow(trips), ['OUTPUT']);
+    delay.disable();
+    expect(seconds).toBeGreaterThan(0.5);
+    expect(delay.max / 1e6).toBeLessThan(100);
+  });
+
+  it('answers what a dead worker had with an error and replaces it', async () => {
+    const reasons: string[] = [];
+    const pool = await start(spec('slow.onnx'), 1, (reason) => reasons.push(reason));
+    const lost = pool.run(slow(1_000_000n), ['OUTPUT']);
+    const { workers } = pool as unknown as { workers: { thread: Worker }[] };
+    const dead = workers[0];
+    void dead.thread.terminate();
+    await expect(lost).rejects.toMatchObject({ code: 'unavailable' });
+    expect(reasons).toHaveLength(1);
+    await expect.poll(() => workers[0] !== dead, { timeout: 10_000 }).toBe(true);
+    await expect(pool.run(slow(1n), ['OUTPUT'])).resolves.toMatchObject({
+      outputs: { OUTPUT: { dims: [1, 16] } },
+    });
+  });
+
+  it('answers a run that the model refuses with its reason and runs on', async () => {
+    const pool = await start(spec('add_sub-fp32.onnx'), 1);
+    const wrong = {
+      ...pair(),
+      INPUT1: { type: 'float32' as const, dims: [3, 3], data: new Float32Array(9) },
+    };
+    await expect(pool.run(wrong, ['OUTPUT0'])).rejects.toMatchObject({ code: 'invalid-input' });
+    await expect(pool.run(pair(), ['OUTPUT0'])).resolves.toBeDefined();
+  });
+});
