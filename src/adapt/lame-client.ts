@@ -49,7 +49,9 @@ export async function closeLame(): Promise<void> {
 }
 
 function startSolver(): Solver {
-  const worker = new Worker(new URL('./lame-worker.js', import.meta.url), { name: 'ballast-lame' });
+  // Flags of this process are not passed on: the thread needs none, and some (--input-type) do not suit a file.
+  const options = { name: 'ballast-lame', execArgv: [] };
+  const worker = new Worker(new URL('./lame-worker.js', import.meta.url), options);
   const solver: Solver = { worker, calls: new Map() };
   let reason = 'it ended';
   worker.unref();
