@@ -32,9 +32,30 @@ const serve = program
     );
   });
 for (const setting of settings) {
-  const option = new Option(setting.flag, setting.description).env(setting.env);
-  serve.addOption(setting.default === undefined ? option : option.default(undefined, setting.default));
+  // The default is told but not set: a flag that was not given must not hide a variable or the file.
+  const { flag, env, description, default: fallback } = setting;
+  serve.addOption(
+    new Option(flag, fallback === undefined ? description : `${description}; default: ${fallback}`).env(env),
+  );
 }
+
+program
+  .command('import')
+  .description('make a model folder from an ONNX file: finds logits and features, writes model.yaml')
+  .argument('<FILE>', 'the ONNX file; external data is taken along')
+  .addOption(new Option('--models <DIR>', 'folder of models').env('BALLAST_MODELS').default('models'))
+  .option('--name <NAME>', "the model's name (default: made from the file's)")
+  .option('--labels <FILE>', 'a label a line, in the order of the classes')
+  .option('--force', 'overwrite a model of that name')
+  .action(
+    async (file: string, options: { models: string; name?: string; labels?: string; force?: boolean }) => {
+      // Serving needs none of it.
+      const { importModel } = await import('./pipeline/import-model.js');
+      const { models: modelsDir, ...rest } = options;
+      const { summary } = await importModel({ file, modelsDir, ...rest });
+      process.stdout.write(`${summary}\n`);
+    },
+  );
 
 /** Flags go before environment variables, those before the file, and that before the defaults. */
 async function configOfCommand(command: Command): Promise<ServerConfig> {

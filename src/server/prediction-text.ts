@@ -9,6 +9,8 @@ import { topIndices } from './top-k.js';
 const WORK_A_TURN = 100_000;
 const WORK_PER_WRITTEN_CLASS = 20;
 
+const STAGES = ['decode', 'queue', 'forward', 'lame', 'total'] as const satisfies readonly (keyof StageTimings)[];
+
 const quotedLabels = new WeakMap<ServedModel, readonly string[]>();
 
 function quotedLabelsOf(model: ServedModel): readonly string[] {
@@ -74,9 +76,11 @@ function rounded(probability: number): number {
 }
 
 function timingsText(timings: StageTimings): string {
-  const entries = Object.entries(timings) as [string, number | undefined][];
-  const texts = entries
-    .filter(([, milliseconds]) => milliseconds !== undefined)
-    .map(([stage, milliseconds]) => `"${stage}":${Math.round(milliseconds! * 100) / 100}`);
-  return `{${texts.join(',')}}`;
+  let text = '';
+  for (const stage of STAGES) {
+    const milliseconds = timings[stage];
+    if (milliseconds === undefined) continue;
+    text += `${text === '' ? '' : ','}"${stage}":${Math.round(milliseconds * 100) / 100}`;
+  }
+  return `{${text}}`;
 }

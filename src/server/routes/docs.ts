@@ -35,11 +35,11 @@ export function docsRoutes(others: readonly Route[]): Route[] {
       },
     },
     handle: (exchange) => {
-      text ??= JSON.stringify(openApiDocument([...others, document]));
       send(exchange, 200, 'application/json', text);
     },
   };
-  let text: string | undefined;
+  // Made once, before requests come: it takes longer than any of them may wait.
+  const text = JSON.stringify(openApiDocument([...others, document]));
   return [
     document,
     page('/', 'text/html; charset=utf-8', landingPage),
