@@ -3,6 +3,9 @@ import type { Frame } from './frame.js';
 import { findHeads, findLogits, type Head, type Logits } from './head.js';
 import type { ValueInfo } from './value-info.js';
 
+/** A classifier has few outputs; behind each of more, a search through the whole graph would not end. */
+const MAX_CANDIDATES = 32;
+
 /** An output of a model, read as the answer of a classifier. */
 export interface Candidate {
   readonly output: ValueInfo;
@@ -18,6 +21,7 @@ export interface Candidate {
 export function classifierOutputs(frame: Frame, outputs: readonly ValueInfo[]): Candidate[] {
   return outputs
     .filter(couldBeScores)
+    .slice(0, MAX_CANDIDATES)
     .map((output) => {
       const logits = findLogits(frame, output.name);
       return { output, logits, heads: logits.name === undefined ? [] : findHeads(frame, logits.name) };

@@ -65,7 +65,8 @@ function describeCandidate(
         `before it and treats the classes as alternatives, one of which is true.`,
     );
   }
-  return describe(view, logits.name, heads, warnings, output);
+  // The shape of an output tells the classes, unless it is an index of one.
+  return describe(view, logits.name, heads, warnings, isReal(output.elementType) ? output.dims : undefined);
 }
 
 function describe(
@@ -73,9 +74,9 @@ function describe(
   logits: string,
   heads: readonly Head[],
   warnings: string[],
-  output = view.graph.values.get(logits),
+  otherDims?: readonly number[],
 ): Classifier {
-  const dims = view.graph.values.get(logits)?.dims ?? output?.dims;
+  const dims = view.graph.values.get(logits)?.dims ?? otherDims;
   const head = heads.at(0);
   const rank = head?.rank ?? (head?.direct ? dims?.length : undefined);
   const features = head && findFeatures(head, rank);
