@@ -1,0 +1,90 @@
+import { readFileSync } from 'node:fs';
+import { monitorEventLoopDelay } from 'node:perf_hooks';
+import { setTimeout } from 'node:timers/promises';
+import { lame, type Affinity, type LameResult } from '#ballast/adapt/lame.js';
+import type { Peer, PeerForm } from './peer.js';
+import type { Problem } from './problem.js';
+
+/** What was measured at one size with one affinity; times are medians in milliseconds. */
+export interface Row {
+  readonly affinity: Affinity;
+  readonly N: number;
+  readonly K: number;
+  readonly D: number;
+  readonly ballast: number;
+  readonly cdist: number;
+  /** Undefined where its N × N × D numbers would take too much memory. */
+  readonly differences: number | undefined;
+  readonly iterations: { readonly ballast: number; readonly peer: number };
+  /** The largest difference between a probability of Ballast and one of the peer. */
+  readonly apart: number;
+  /** The longest that the event loop was held in any run of Ballast, in milliseconds. */
+  readonly held: number;
+}
+
+/** Idle threads of the other side may spin for a moment after a run; this long they get to go to sleep. */
+const PAUSE_MS = 20;
+/** Bytes that the N × N × D differences may take. */
+const MEMORY = 8 * 2 ** 30;
+
+/**
+ * Runs Ballast and the peer by turns on the same problem, each warmed up before.
+ * @param rounds - runs of each; of the form with N × N × D differences no more than 3
+ */
+export async function measure(
+  problem: Problem,
+  affinity: Affinity,
+  peer: Peer,
+  rounds: number,
+): Promise<Row> {
+  const { N, K, D } = problem.size;
+  const forms: PeerForm[] =
+    N * N * D * 4 < MEMORY && affinity !== 'linear' ? ['cdist', 'differences'] : ['cdist'];
+  const warm = await lame(problem.probabilities, problem.features, { affinity });
+  const { iterations } = await peer.run(problem, affinity, 'cdist', true);
+  const times = { ballast: [] as number[], cdist: [] as number[], differences: [] as number[] };
+  let held = 0;
+  for (let round = 0; round < rounds; round++) {
+    await setTimeout(PAUSE_MS);
+    const run = await runBallast(problem, affinity);
+    times.ballast.push(run.ms);
+    held = Math.max(held, run.held);
+    for (const form of forms) {
+      if (form === 'differences' && round >= 3) continue;
+      await setTimeout(PAUSE_MS);
+      times[form].push((await peer.run(problem, affinity, form)).ms);
+    }
+  }
+  return {
+    affinity,
+    ...{ N, K, D },
+    ballast: median(times.ballast),
+    cdist: median(times.cdist),
+    differences: times.differences.length === 0 ? undefined : median(times.differences),
+    iterations: { ballast: warm.iterations, peer: iterations },
+    apart: largestDifference(warm, problem.files.answer),
+    held,
+  };
+}
+
+async function runBallast(problem: Problem, affinity: Affinity): Promise<{ ms: number; held: number }> {
+  const delay = monitorEventLoopDelay({ resolution: 1 });
+  delay.enable();
+  const start = performance.now();
+  await lame(problem.probabilities, problem.features, { affinity });
+  const ms = performance.now() - start;
+  // The end of the call is over when the next timer has run.
+  await setTimeout(2);
+  delay.disable();
+  return { ms, held: delay.max / 1e6 };
+}
+
+function largestDifference({ probabilities: { data } }: LameResult, file: string): number {
+  const bytes = readFileSync(file);
+  const theirs = new Float32Array(bytes.buffer, bytes.byteOffset, data.length);
+  return data.reduce((largest, value, i) => Math.max(largest, Math.abs(value - theirs[i])), 0);
+}
+
+function median(values: readonly number[]): number {
+  return [...values].sort((a, b) => a - b)[values.length >> 1];
+}
