@@ -5,7 +5,8 @@ import { providerSchema } from '../pipeline/model-config.js';
 /** Flags and environment variables are text; YAML and code may hold numbers. */
 function numeric<T extends z.ZodType>(schema: T): z.ZodPreprocess<T> {
   return z.preprocess((value) => {
-    return typeof value === 'string' && value.trim() !== '' ? Number(value) : value;
+    const number = typeof value === 'string' && value.trim() !== '' ? Number(value) : NaN;
+    return Number.isNaN(number) ? value : number;
   }, schema);
 }
 
@@ -40,7 +41,7 @@ export const serverConfigSchema = z.strictObject({
     .default(1)
     .meta({ description: 'inference threads a model', argument: 'N' }),
   threads: numeric(z.int().min(1).max(1024)).optional().meta({
-    description: "onnxruntime's threads a worker (default: as many as there are cores)",
+    description: "onnxruntime's threads a worker; default: as many as there are cores",
     argument: 'N',
   }),
   warmUp: numeric(z.number().min(0).max(3600)).default(10).meta({
@@ -143,7 +144,7 @@ export function parseConfig(given: Readonly<Record<string, Given>>): ServerConfi
     const { where, value } = given[key];
     return [`${where}: ${issue.message}, got ${JSON.stringify(value)} (${setting?.description ?? key})`];
   });
-  throw new BallastError('invalid-input', mistakes.join('\n'));
+  throw new BallastError('invalid-input', mistakes.join('\n  '));
 }
 
 /** Checks settings given in code. */

@@ -27,7 +27,7 @@ export function readBinaryData(
     );
   }
   // A typed array begins at a multiple of its element's size; the JSON before it has any length.
-  const aligned = bytes.byteOffset % size === 0 ? bytes : bytes.slice();
+  const aligned = bytes.byteOffset % size === 0 ? bytes : new Uint8Array(bytes);
   const data = new TypedArray(aligned.buffer, aligned.byteOffset, count);
   checkElements(tensor, data, name);
   return data;

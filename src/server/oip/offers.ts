@@ -1,5 +1,6 @@
 import type { BatchResult } from '../../pipeline/batch.js';
 import type { ServedModel } from '../../pipeline/serving.js';
+import { toFloat16 } from '../../runtime/float16.js';
 import type { Matrix, Tensor, TensorSpec } from '../../runtime/tensor.js';
 
 /** An output that a model has on offer, and where it comes from. */
@@ -38,9 +39,15 @@ function makeOffers({ config, labels, outputs }: ServedModel): Offer[] {
 
 /** The tensor of an offer; undefined where the pipeline did not answer it. */
 export function offeredTensor({ spec, source }: Offer, result: BatchResult): Tensor | undefined {
-  if (source === 'model') return result.outputs[spec.name];
+  if (source === 'model') return inHalves(result.outputs[spec.name], spec);
   const matrix = source === 'base' ? result.base : result.probabilities;
   return matrix && tensorOf(matrix);
+}
+
+/** The pipeline computes with float32; an output that is FP16 by its metadata goes out as such, bit for bit. */
+function inHalves(tensor: Tensor | undefined, spec: TensorSpec): Tensor | undefined {
+  if (spec.type !== 'float16' || !(tensor?.data instanceof Float32Array)) return tensor;
+  return { type: 'float16', dims: tensor.dims, data: toFloat16(tensor.data) };
 }
 
 function tensorOf({ data, rows, cols }: Matrix): Tensor {
