@@ -76,15 +76,14 @@ async function nearestNeighbours(features: UnitFeatures, gram: GramRows, k: numb
 
 /** Turns row i of the Gram matrix into squared distances `[N]`, exact where rounding would hide a duplicate or a tie. */
 function squaredDistances(features: UnitFeatures, i: number, products: Float, distances: Float64Array): void {
-  const { rows, firstEqual, isZero } = features;
+  const { firstEqual, copies, zero } = features;
   const own = firstEqual[i];
-  const zero = isZero[i];
-  for (let j = 0; j < rows; j++) {
-    const other = firstEqual[j];
-    if (other === own) distances[j] = 0;
-    else if (isZero[j] !== zero) distances[j] = 1;
-    else distances[j] = Math.max(0, 2 - 2 * products[other]);
-  }
+  distances.set(products);
+  for (let j = 0; j < distances.length; j++)
+    distances[j] = own === zero ? 1 : Math.max(0, 2 - 2 * distances[j]);
+  if (zero !== undefined) distances[zero] = 1;
+  distances[own] = 0;
+  for (const copy of copies) distances[copy] = distances[firstEqual[copy]];
 }
 
 /** Keeps the k smallest `distances` other than the sample's own in ascending order, and their `indices`. */
@@ -141,10 +140,13 @@ async function rbfWeights(features: UnitFeatures, gram: GramRows, k: number): Pr
     row.set(distances);
   }
   const scale = -1 / (2 * sigma * sigma);
-  for (let cell = 0; cell < weights.length; cell++) {
-    const distance = weights[cell];
-    // 0 · -Infinity, for equal features where σ is 0, would be NaN.
-    weights[cell] = distance === 0 ? 1 : Math.exp(distance * scale);
+  for (let i = 0; i < rows; i++) {
+    distances.set(weights.subarray(i * rows, (i + 1) * rows));
+    for (let j = 0; j < rows; j++) {
+      // 0 · -Infinity, for equal features where σ is 0, would be NaN.
+      distances[j] = distances[j] === 0 ? 1 : Math.exp(distances[j] * scale);
+    }
+    weights.set(distances, i * rows);
   }
   return weights;
 }

@@ -28,6 +28,12 @@ const THREADS: InferenceSession.SessionOptions = {
   extra: { session: { intra_op: { allow_spinning: '0' } } },
 };
 
+/**
+ * What rounding does to the energy of one row; over N rows it adds up to the root of N. Without it, float32 can go
+ * back and forth between two neighbouring numbers until the last pass, since 1e-8 of the energy is less than that.
+ */
+const FLOAT32_NOISE = 2 ** -24;
+
 /** There are at most six graphs to a provider list; they stay, since making a session takes milliseconds. */
 const sessions = new Map<string, Promise<InferenceSession>>();
 
@@ -69,7 +75,7 @@ export async function runFixedPoint(
       : { neighbours: new Tensor('int32', affinity.indices, [rows, affinity.k]) }),
     lambda: floatTensor(precision === 'float64' ? Float64Array.of(lambda) : Float32Array.of(lambda), []),
     max_steps: new Tensor('int64', BigInt64Array.of(BigInt(maxSteps)), []),
-    noise: floatTensor(Float64Array.of(precision === 'float64' ? 0 : 2 ** -24 * Math.sqrt(rows)), []),
+    noise: floatTensor(Float64Array.of(precision === 'float64' ? 0 : FLOAT32_NOISE * Math.sqrt(rows)), []),
   });
   const values = assignments.data as Float;
   return {

@@ -51,10 +51,11 @@ function precisionFor({ probabilities: { rows, cols }, features }: LameProblem):
 }
 
 function checkedProbabilities({ data, cols }: Matrix, precision: Precision): Float {
-  const wrong = data.findIndex((value) => !(value >= 0 && value < Infinity));
-  if (wrong !== -1) {
-    const row = Math.floor(wrong / cols);
-    const what = Number.isFinite(data[wrong]) ? 'negative' : 'not finite';
+  // A plain loop: a callback for each of a million numbers takes longer than all of LAME's other checks.
+  for (let cell = 0; cell < data.length; cell++) {
+    if (data[cell] >= 0 && data[cell] < Infinity) continue;
+    const row = Math.floor(cell / cols);
+    const what = Number.isFinite(data[cell]) ? 'negative' : 'not finite';
     throw new BallastError('invalid-input', `Row ${row} of the probabilities holds a value that is ${what}.`);
   }
   return precision === 'float64' ? Float64Array.from(data) : data;

@@ -12,8 +12,10 @@ export interface UnitFeatures {
   readonly cols: number;
   /** For each row the first row that equals it: its own index where no row before it does. */
   readonly firstEqual: Int32Array;
-  /** 1 for each row of norm 0, which stays 0. */
-  readonly isZero: Uint8Array;
+  /** The rows for which that is another row. */
+  readonly copies: readonly number[];
+  /** The first row of norm 0, which stays 0; undefined where there is none. */
+  readonly zero: number | undefined;
 }
 
 /**
@@ -24,40 +26,45 @@ export interface UnitFeatures {
 export function unitFeatures(features: Matrix, precision: Precision): UnitFeatures {
   const { rows, cols } = features;
   const data = precision === 'float64' ? new Float64Array(rows * cols) : new Float32Array(rows * cols);
-  const isZero = new Uint8Array(rows);
   const firstEqual = new Int32Array(rows);
-  const rowsBySum = new Map<number, number[]>();
+  const copies: number[] = [];
+  // Loops over one type of array are twice as fast as over two, so each row is made in float64 and then stored.
+  const unit = new Float64Array(cols);
+  const rowsByPrint = new Map<number, number[]>();
+  let zero: number | undefined;
   for (let row = 0; row < rows; row++) {
-    const sum = normaliseRow(features, row, data, isZero);
-    const before = rowsBySum.get(sum);
-    firstEqual[row] = before?.find((other) => rowsEqual(data, cols, row, other)) ?? row;
-    if (before === undefined) rowsBySum.set(sum, [row]);
-    else if (firstEqual[row] === row) before.push(row);
+    const { norm, print } = normalise(features.data.subarray(row * cols, (row + 1) * cols), unit);
+    data.set(unit, row * cols);
+    if (!Number.isFinite(norm)) {
+      throw new BallastError('invalid-input', `Row ${row} of the features holds a value that is not finite.`);
+    }
+    if (norm === 0) zero ??= row;
+    const alike = rowsByPrint.get(print) ?? [];
+    const equal = alike.find((other) => rowsEqual(data, cols, row, other));
+    firstEqual[row] = equal ?? row;
+    if (equal === undefined) rowsByPrint.set(print, [...alike, row]);
+    else copies.push(row);
   }
-  return { data, rows, cols, firstEqual, isZero };
+  return { data, rows, cols, firstEqual, copies, zero };
 }
 
-/** Writes a row at length 1 and returns the sum of its entries, in which equal rows agree. */
-function normaliseRow(features: Matrix, row: number, data: Float, isZero: Uint8Array): number {
-  const { cols } = features;
-  const start = row * cols;
+/** Writes a row at length 1. Returns its norm, and a number in which equal rows agree and others seldom do. */
+function normalise(row: Float32Array, unit: Float64Array): { norm: number; print: number } {
   let squares = 0;
   // In float64 the square of a float32 neither overflows nor vanishes, so a norm that is not finite has one cause.
-  for (let cell = start; cell < start + cols; cell++) squares += features.data[cell] * features.data[cell];
-  if (!Number.isFinite(squares)) {
-    throw new BallastError('invalid-input', `Row ${row} of the features holds a value that is not finite.`);
+  for (let col = 0; col < row.length; col++) {
+    const value = row[col];
+    squares += value * value;
   }
-  if (squares === 0) {
-    isZero[row] = 1;
-    return 0;
+  const norm = Math.sqrt(squares);
+  const scale = norm === 0 ? 0 : 1 / norm;
+  let print = 0;
+  for (let col = 0; col < row.length; col++) {
+    const value = row[col] * scale;
+    unit[col] = value;
+    print += value * (col + 1);
   }
-  const scale = 1 / Math.sqrt(squares);
-  let sum = 0;
-  for (let cell = start; cell < start + cols; cell++) {
-    data[cell] = features.data[cell] * scale;
-    sum += data[cell];
-  }
-  return sum;
+  return { norm, print };
 }
 
 function rowsEqual(data: Float, cols: number, a: number, b: number): boolean {

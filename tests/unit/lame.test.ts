@@ -1,6 +1,5 @@
 import { execFile } from 'node:child_process';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
-import { setTimeout } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import type { Worker } from 'node:worker_threads';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -298,9 +297,10 @@ describe('the LAME thread', () => {
   });
 
   it('fails the calls under way when it is closed', async () => {
-    await lame(q, f);
+    await closeLame();
+    const started = new Promise((resolve) => process.once('worker', resolve));
     const lost = expect(lame(q, f)).rejects.toMatchObject({ code: 'unavailable' });
-    await setTimeout(20);
+    await started;
     await closeLame();
     await lost;
   });
