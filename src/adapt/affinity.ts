@@ -31,7 +31,7 @@ const GRAM_BLOCK = 2 ** 24;
 const COLUMNS_PER_NEIGHBOUR = 32;
 
 /**
- * Builds the affinity matrix W of LAME (Boudiaf et al. 2022, section 4) from L2-normalised features. Distances come
+ * Builds the affinity matrix W of LAME (Boudiaf et al., CVPR 2022) from L2-normalised features. Distances come
  * from the Gram matrix: d² = |a|² + |b|² - 2ab. A sample is no neighbour of itself, but exact duplicates are, at
  * distance 0; among equal distances the lower index wins. Fewer than k others: all of them are neighbours. A sample
  * alone has no affinity, except `linear`'s with itself.

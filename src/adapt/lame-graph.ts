@@ -18,11 +18,13 @@ export function gramModel(precision: Precision): Uint8Array {
 }
 
 /**
- * An ONNX model of LAME's bound optimisation (Boudiaf et al. 2022, equation 6 and algorithm 1): start at
+ * An ONNX model of LAME's concave-convex procedure (Boudiaf et al., CVPR 2022): start at
  * Z = softmax(-u), repeat P = λ W Z, Z = softmax(-u + P) until the energy settles.
  *
  * Inputs: `probabilities [N, K]`; W as `neighbours [N, k]` int32 or as `weights [N, N]`, by `form`; `lambda []`;
- * `max_steps []` int64; `noise []` float64, a move of the energy that rounding alone can make. Outputs: `assignments [N, K]`, `energy []` float64, `iterations []` int64.
+ * `max_steps []` int64; `noise []` float64, a move of the energy that rounding alone can make.
+ *
+ * Outputs: `assignments [N, K]`, `energy []` float64, `iterations []` int64.
  */
 export function fixedPointModel(form: AffinityMatrix['form'], precision: Precision): Uint8Array {
   const graph = new GraphBuilder('lame');

@@ -1,12 +1,12 @@
-import { availableParallelism } from 'node:os';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { BallastError, messageOf } from '../errors.js';
 import type { Provider } from '../runtime/providers.js';
+import { threading } from '../runtime/session.js';
 import type { AffinityMatrix } from './affinity.js';
 import { fixedPointModel, gramModel } from './lame-graph.js';
 import type { Float, Precision, UnitFeatures } from './unit-features.js';
 
-/** Where the bound optimisation ended. */
+/** Where the fixed point iteration ended. */
 export interface FixedPoint {
   /** Z `[N, K]`, row-major. */
   readonly assignments: Float32Array;
@@ -14,19 +14,12 @@ export interface FixedPoint {
   readonly energy: number;
 }
 
-/** How the bound optimisation runs. */
+/** How the fixed point iteration runs. */
 export interface FixedPointOptions {
   readonly lambda: number;
   readonly maxSteps: number;
   readonly providers: readonly Provider[];
 }
-
-/** Explicit, since onnxruntime counts the host's cores and not the container's; idle threads leave the cores to others. */
-const THREADS: InferenceSession.SessionOptions = {
-  intraOpNumThreads: availableParallelism(),
-  interOpNumThreads: 1,
-  extra: { session: { intra_op: { allow_spinning: '0' } } },
-};
 
 /**
  * What rounding does to the energy of one row; over N rows it adds up to the root of N. Without it, float32 can go
@@ -103,7 +96,7 @@ async function sessionFor(
   const key = `${name} ${providers.join(' ')}`;
   let session = sessions.get(key);
   if (session === undefined) {
-    session = InferenceSession.create(model(), { ...THREADS, executionProviders: [...providers] });
+    session = InferenceSession.create(model(), { ...threading(), executionProviders: [...providers] });
     sessions.set(key, session);
   }
   try {
