@@ -1,7 +1,11 @@
 /** `npm run bench:serve`: how fast Ballast serves, and whether load changes its answers. See options.ts. */
+import { runBesideLoad } from './beside-load.js';
 import { readOptions, USAGE } from './options.js';
 import { runRounds } from './rounds.js';
 
 const options = readOptions(process.argv.slice(2));
 if (options === undefined) process.stdout.write(USAGE);
-else process.exitCode = (await runRounds(options)) ? 0 : 1;
+else {
+  const met = await (options.mode === 'mixed' ? runBesideLoad(options) : runRounds(options));
+  process.exitCode = met ? 0 : 1;
+}

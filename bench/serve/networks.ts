@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { stringify } from 'yaml';
 import { inspectModel } from '#ballast/runtime/onnx/inspect.js';
 import { IMAGE, NETWORKS, type Network } from './cell.js';
+import type { NetworkNames } from './requests.js';
 
 const SCRIPT = 'models/train/bench_networks.py';
 
@@ -30,9 +31,10 @@ export function findNetworks(folder: string, python: string): Map<Network, strin
   return files;
 }
 
-/** The name of the network's only input. */
-export async function inputName(file: string): Promise<string> {
-  return inspectModel(await readFile(file)).inputs[0].name;
+/** What the file calls its input and its first output. */
+export async function networkNames(file: string): Promise<NetworkNames> {
+  const { inputs, outputs } = inspectModel(await readFile(file));
+  return { input: inputs[0].name, output: outputs[0].name };
 }
 
 /**

@@ -1,25 +1,32 @@
 import type { Payload } from './cell.js';
 
+/** Names of a network's only input, and of its output. */
+export interface NetworkNames {
+  readonly input: string;
+  readonly output: string;
+}
+
 const BOUNDARY = 'ballast-bench-boundary';
 
 /**
  * Whole HTTP requests, head and body, as they go over the wire: they are made once, so that the load generator
  * does nothing but send them.
  * @param model - name of the model
- * @param input - name of the network's input
  * @param pictures - JPEG files
  * @param samples - the same pictures as the network takes them
  */
 export function requestsFor(
   payload: Payload,
   model: string,
-  input: string,
+  { input, output }: NetworkNames,
   pictures: readonly Buffer[],
   samples: readonly Float32Array[],
 ): Buffer[] {
   if (payload === 'jpeg')
     return pictures.map((picture) => multipartRequest(`/v1/models/${model}/predict`, picture));
-  return samples.map((sample) => tensorRequest(`/v2/models/${model}/infer`, input, [1, 3, 32, 32], sample));
+  return samples.map((sample) =>
+    tensorRequest(`/v2/models/${model}/infer`, input, output, [1, 3, 32, 32], sample),
+  );
 }
 
 /** A POST of one JPEG file as `image`. */
@@ -36,24 +43,18 @@ export function multipartRequest(path: string, ...pictures: readonly Buffer[]): 
   return post(path, { 'Content-Type': `multipart/form-data; boundary=${BOUNDARY}` }, body);
 }
 
-/** A POST of one FP32 tensor in binary, which asks for a binary answer. */
+/** A POST of one FP32 tensor in binary, which asks for one output in binary. */
 export function tensorRequest(
   path: string,
   input: string,
+  output: string,
   shape: readonly number[],
   values: Float32Array,
 ): Buffer {
   const head = Buffer.from(
     JSON.stringify({
-      parameters: { binary_data_output: true },
-      inputs: [
-        {
-          name: input,
-          shape,
-          datatype: 'FP32',
-          parameters: { binary_data_size: values.byteLength },
-        },
-      ],
+      inputs: [{ name: input, shape, datatype: 'FP32', parameters: { binary_data_size: values.byteLength } }],
+      outputs: [{ name: output, parameters: { binary_data: true } }],
     }),
   );
   const bytes = Buffer.from(values.buffer, values.byteOffset, values.byteLength);

@@ -7,7 +7,7 @@ import { cellName, NETWORKS, PAYLOADS, type Network } from './cell.js';
 import { Floor } from './floor.js';
 import { LoadGenerator } from './load-generator.js';
 import { medianOf, type Measurement } from './measurement.js';
-import { findNetworks, inputName, writeModel } from './networks.js';
+import { findNetworks, networkNames, writeModel } from './networks.js';
 import type { ServeOptions } from './options.js';
 import { Peer, whyNoPeer } from './peer.js';
 import { readPictures } from './pictures.js';
@@ -62,8 +62,8 @@ async function start(
   });
   for (const cell of CELLS) {
     const { network, payload } = cell;
-    const input = await inputName(files.get(network)!);
-    await load.keep(cell, requestsFor(payload, network, input, pictures, samples));
+    const names = await networkNames(files.get(network)!);
+    await load.keep(cell, requestsFor(payload, network, names, pictures, samples));
   }
   const ballast = await startBallast(directory, options.ballastArgs);
   stops.push(() => ballast.stop());
