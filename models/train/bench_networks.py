@@ -1,6 +1,6 @@
 """Export two CIFAR-shaped networks with random weights, for speed benchmarks.
 
-    python bench_networks.py OUT_DIR
+    python models/train/bench_networks.py OUT_DIR
 
 ``small.onnx`` is a ResNet-20 (0.27 M parameters), ``large.onnx`` has the
 architecture of the shipped classifier (about 2 M). Their answers mean nothing;

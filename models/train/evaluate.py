@@ -1,6 +1,6 @@
 """Measure an exported CIFAR-10 classifier with onnxruntime.
 
-    python evaluate.py --model ../cifar10/classifier.onnx --data DIR [--lame]
+    python models/train/evaluate.py --model models/cifar10/classifier.onnx --data DIR [--lame]
 
 Accuracy, negative log-likelihood, calibration error and time on
 ``cifar10-test.zip``, one look at each image. ``--lame`` adds what the model is
@@ -206,7 +206,7 @@ def main():
     parser.add_argument("--lame", action="store_true")
     parser.add_argument("--noise", type=float, nargs="*", default=[12, 16, 20, 24, 30],
                         help="grey levels to report accuracy at")
-    parser.add_argument("--sigma", type=float, nargs="*", default=[20],
+    parser.add_argument("--sigma", type=float, nargs="*", default=[30],
                         help="grey levels for the LAME table")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     args = parser.parse_args()
