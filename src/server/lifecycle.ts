@@ -36,7 +36,7 @@ export async function listen(server: Server, { host, port }: ServerConfig): Prom
 
 /**
  * Stops a server: it turns not ready, takes no more connections, answers what is in flight and frees its models.
- * @returns whether everything in flight was answered in time; otherwise it was cut off
+ * @returns whether all of that was done in time; otherwise requests were cut off, or a forward pass still runs
  */
 export async function close(server: Server, context: ServerContext): Promise<boolean> {
   const { lifecycle, inFlight, config, models, parsing } = context;
@@ -49,10 +49,12 @@ export async function close(server: Server, context: ServerContext): Promise<boo
     });
   });
   server.closeIdleConnections();
-  const inTime = await Promise.race([stopped.then(() => true), after(config.shutdownTimeout)]);
+  const late = after(config.shutdownTimeout);
+  const answered = await Promise.race([stopped.then(() => true), late]);
   server.closeAllConnections();
-  await Promise.race([Promise.all([models.close(), parsing.close()]), after(config.shutdownTimeout)]);
-  return inTime;
+  // A forward pass whose request was answered 504, or cut off, may still run.
+  const freed = await Promise.race([Promise.all([models.close(), parsing.close()]).then(() => true), late]);
+  return answered && freed;
 }
 
 function after(seconds: number): Promise<false> {

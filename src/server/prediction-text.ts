@@ -9,7 +9,13 @@ import { topIndices } from './top-k.js';
 const WORK_A_TURN = 100_000;
 const WORK_PER_WRITTEN_CLASS = 20;
 
-const STAGES = ['decode', 'queue', 'forward', 'lame', 'total'] as const satisfies readonly (keyof StageTimings)[];
+const STAGES = [
+  'decode',
+  'queue',
+  'forward',
+  'lame',
+  'total',
+] as const satisfies readonly (keyof StageTimings)[];
 
 const quotedLabels = new WeakMap<ServedModel, readonly string[]>();
 

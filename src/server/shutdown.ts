@@ -1,4 +1,5 @@
 import type { Logger } from 'pino';
+import { flushLog } from './logger.js';
 
 /** What can be stopped. */
 export interface Stoppable {
@@ -7,28 +8,40 @@ export interface Stoppable {
 }
 
 /**
- * Stops a server on SIGTERM and SIGINT, then ends the process: 0 where everything in flight was answered, 1 where
- * it was cut off. A second signal ends it at once.
+ * Stops a server on SIGTERM and SIGINT, then ends the process with 0. A second signal, or requests that outlast the
+ * time they have, end it the hard way.
  */
 export function stopOnSignals(server: Stoppable): void {
   let stopping = false;
   const onSignal = (signal: NodeJS.Signals): void => {
     if (stopping) {
       server.logger.warn({ signal }, 'a second signal: the process ends at once');
-      process.exit(1);
+      void endHard();
+      return;
     }
     stopping = true;
     server.logger.info({ signal }, 'shutting down: finishing what is in flight');
-    server.close().then(
-      (inTime) => {
-        server.logger.info(inTime ? 'shut down' : 'shut down; requests were cut off');
-        process.exit(inTime ? 0 : 1);
-      },
-      (error: unknown) => {
-        server.logger.error({ err: error }, 'shutting down failed');
-        process.exit(1);
-      },
-    );
+    void stop(server);
   };
   process.on('SIGTERM', onSignal).on('SIGINT', onSignal);
+}
+
+async function stop(server: Stoppable): Promise<void> {
+  try {
+    if (await server.close()) {
+      server.logger.info('shut down');
+      await flushLog();
+      process.exit(0);
+    }
+    server.logger.error('shutting down took too long: what was in flight is cut off');
+  } catch (error) {
+    server.logger.error({ err: error }, 'shutting down failed');
+  }
+  await endHard();
+}
+
+/** onnxruntime aborts, core dump and all, where a process exits in the middle of a forward pass. */
+async function endHard(): Promise<void> {
+  await flushLog();
+  process.kill(process.pid, 'SIGKILL');
 }

@@ -16,7 +16,11 @@ beforeAll(async () => {
 });
 afterAll(() => server.close());
 
-async function predict(body: RequestInit['body'], query = '', headers: Record<string, string> = {}): Promise<Answer> {
+async function predict(
+  body: RequestInit['body'],
+  query = '',
+  headers: Record<string, string> = {},
+): Promise<Answer> {
   const answer = await ask(`${server.url}${path}${query}`, { method: 'POST', body: body ?? null, headers });
   expect(answer.status, JSON.stringify(answer.body)).toBe(200);
   return predictResponseSchema.strict().parse(answer.body);
@@ -174,7 +178,7 @@ describe('predict', () => {
       body: inPieces,
       headers,
       duplex: 'half',
-    } as RequestInit);
+    });
     expect(answer.body['detail']).toBeUndefined();
     expect(answer.status).toBe(200);
     for (const length of [0, 5, 20, 100, 300, whole.length - 20]) {
