@@ -32,6 +32,7 @@ export async function runBesideLoad(options: ServeOptions): Promise<boolean> {
           `at most ${mixed.worstSingle.toExponential(1)} from their answers alone, ` +
           `the LAME requests ${mixed.worstGroup.toExponential(1)} (1e-4 allowed)`,
       );
+      print(`Meanwhile a forward pass took ${mixed.samplesPerPass.toFixed(1)} samples on average.`);
       const responsive = await runResponsive(server.port, 'slow');
       print(
         `A batch took ${responsive.batchSeconds.toFixed(1)} s; meanwhile, slowest answers (20 ms allowed):`,

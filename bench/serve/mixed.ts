@@ -1,5 +1,5 @@
 import { Connection } from './connection.js';
-import { multipartRequest } from './requests.js';
+import { getRequest, multipartRequest } from './requests.js';
 
 /** Requests of one image. */
 export const SINGLES = 1000;
@@ -24,6 +24,8 @@ export interface MixedResult {
   readonly groups: number;
   readonly worstSingle: number;
   readonly worstGroup: number;
+  /** Samples in a forward pass, on average, while all asked at once: above 1, requests were merged. */
+  readonly samplesPerPass: number;
   readonly met: boolean;
 }
 
@@ -49,6 +51,7 @@ export async function runMixed(
   const singlesAlone = await ask(port, singles, 1);
 
   const singlesEnd = new AbortController();
+  const before = await passes(port, model);
   const groupAnswers: Probabilities[][] = [];
   const beside = (async () => {
     while (!singlesEnd.signal.aborted) groupAnswers.push(...(await ask(port, [group], 1)));
@@ -56,6 +59,7 @@ export async function runMixed(
   const singleAnswers = await ask(port, singles, SINGLE_CONNECTIONS);
   singlesEnd.abort();
   await beside;
+  const after = await passes(port, model);
 
   const worstSingle = worst(singleAnswers, singlesAlone);
   const worstGroup = worst(
@@ -67,8 +71,24 @@ export async function runMixed(
     groups: groupAnswers.length,
     worstSingle,
     worstGroup,
+    samplesPerPass: (after.samples - before.samples) / (after.count - before.count),
     met: Math.max(worstSingle, worstGroup) <= TOLERANCE && singleAnswers.length === SINGLES,
   };
+}
+
+/** Forward passes so far, and the samples in them, as the metrics have it. */
+async function passes(port: number, model: string): Promise<{ samples: number; count: number }> {
+  const connection = await Connection.open(port);
+  const { body } = await connection.send(getRequest('/metrics'));
+  connection.close();
+  const read = (name: string): number => {
+    const line = body
+      .toString()
+      .split('\n')
+      .find((text) => text.startsWith(`${name}{`) && text.includes(`model="${model}"`));
+    return Number(line?.split(' ').at(-1));
+  };
+  return { samples: read('ballast_batch_size_sum'), count: read('ballast_batch_size_count') };
 }
 
 /** Sends each request once, from some connections, and reads the answers in the order of the requests. */
