@@ -32,8 +32,9 @@ function flatten(tensor: string, data: unknown, shape: readonly number[]): reado
   const flat: unknown[] = [];
   const visit = (node: unknown, axis: number): void => {
     const rest = shape.slice(axis).reduce((product, dim) => product * dim, 1);
-    const nested = Array.isArray(node) && axis < shape.length && Array.isArray(node[0]);
-    if (!Array.isArray(node) || node.length !== (nested ? shape[axis] : rest)) {
+    const nested = Array.isArray(node) && Array.isArray(node[0]);
+    const length = nested ? shape[axis] : rest;
+    if (!Array.isArray(node) || axis === shape.length || node.length !== length) {
       throw new BallastError(
         'invalid-input',
         `Input "${tensor}": the nesting of its data does not have the shape [${shape.join(', ')}].`,
