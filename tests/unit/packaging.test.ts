@@ -66,8 +66,7 @@ describe('the example pictures', () => {
         [join(folder, file), made[frame]].map((image) => sharp(image).raw().toBuffer()),
       );
       // Another processor may resize and compress a grey level differently.
-      const difference =
-        kept.reduce((sum, value, i) => sum + Math.abs(value - fresh[i]), 0) / kept.length;
+      const difference = kept.reduce((sum, value, i) => sum + Math.abs(value - fresh[i]), 0) / kept.length;
       expect(difference, file).toBeLessThan(2);
     }
   });
