@@ -25,7 +25,7 @@ RUN npm run build && find dist \( -name '*.d.ts' -o -name '*.map' -o -name .tsbu
 FROM base AS dependencies
 # onnxruntime-node holds the libraries of every platform, 288 MB; one of them is needed. Of every package,
 # what only its authors, a compiler or a debugger reads goes as well. Licences stay.
-RUN npm ci --omit=dev && npm cache clean --force \
+RUN npm ci --omit=dev \
   && find node_modules/onnxruntime-node/bin/napi-v6 -mindepth 2 -maxdepth 2 \
     ! -path "*/linux/$(node -p process.arch)" -exec rm -r {} + \
   && find node_modules -type f \
