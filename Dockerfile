@@ -6,7 +6,7 @@
 # BALLAST_SHUTDOWN_TIMEOUT seconds (30), so give it more than Docker's ten: docker stop -t 35.
 
 ARG NODE_IMAGE=node:20-bookworm-slim
-# ONNX Runtime's CUDA libraries come for one major version of CUDA; the build of the cuda target fails with
+# The CUDA libraries of ONNX Runtime link to one major version of CUDA. The build of the cuda target fails with
 # the version that they ask for where it is not this one.
 ARG CUDA_IMAGE=nvidia/cuda:13.0.2-cudnn-runtime-ubuntu24.04
 
