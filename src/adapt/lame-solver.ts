@@ -13,7 +13,7 @@ export interface LameProblem extends AffinityOptions {
   readonly features: Matrix;
   readonly lambda: number;
   readonly maxSteps: number;
-  /** Execution providers, in the order in which onnxruntime is to try them. */
+  /** Execution providers, the preferred first. */
   readonly providers: readonly Provider[];
 }
 

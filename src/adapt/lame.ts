@@ -20,7 +20,7 @@ export interface LameOptions {
   readonly lambda?: number;
   /** Most passes to make, at least 1; 100 when left out. */
   readonly maxSteps?: number;
-  /** Where to compute, in the order in which onnxruntime is to try; `['cpu']` when left out. */
+  /** onnxruntime's execution providers, the preferred first; each must work on this machine. `['cpu']` when left out. */
   readonly providers?: readonly Provider[];
 }
 
@@ -50,7 +50,7 @@ const COPY_SLICE = 2 ** 18;
  * @param features - f `[N, D]` of the same samples, of any scale
  * @returns adapted probabilities `[N, K]`, the number of passes and the energy after the last
  * @throws BallastError invalid-input where shapes, options or numbers are wrong (a row with a number that is not
- * finite is named); unavailable where none of the providers works, or after `closeLame`; internal where the thread dies
+ * finite is named); unavailable where a provider does not work, or after `closeLame`; internal where the thread dies
  */
 export async function lame(
   probabilities: Matrix,

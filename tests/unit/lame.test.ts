@@ -250,7 +250,7 @@ describe('lame', () => {
     });
   });
 
-  it('says so where no provider works', async () => {
+  it('says so where a provider does not work', async () => {
     await expect(lame(q, f, { providers: ['nowhere' as 'cpu'] })).rejects.toMatchObject({
       code: 'unavailable',
     });
