@@ -12,7 +12,7 @@ import type { ModelDefinition } from './model-file.js';
 import { batchLimit, imageInputs, labelsOf, sampleShapes, tensorsOf } from './model-fit.js';
 import { runStages, type Stage } from './pipeline.js';
 import type { EncodedInputs, ServedModel } from './serving.js';
-import { AdaptStage } from './stages/adapt.js';
+import { AdaptStage, warmLame } from './stages/adapt.js';
 import { DecodeStage } from './stages/decode.js';
 import { ForwardStage } from './stages/forward.js';
 import type { StreamStore } from './streams.js';
@@ -88,6 +88,7 @@ export class LoadedModel implements ServedModel {
       },
     );
     const { provider, failures } = workers.info;
+    if (config.lame !== undefined && config.lame.scope !== 'off') await warmLame(config.lame);
     const batcher = new Batcher(name, workers, batching, host.observer);
     const lame = config.lame ?? lameSchema.parse({ scope: 'off' });
     const model = new LoadedModel(

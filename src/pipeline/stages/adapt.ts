@@ -75,6 +75,12 @@ export class AdaptStage implements Stage {
   }
 }
 
+/** Starts LAME's thread and compiles its graphs, so that the first request does not wait for them. */
+export async function warmLame(config: LameConfig): Promise<void> {
+  const probabilities = { data: new Float32Array(4).fill(0.5), rows: 2, cols: 2 };
+  await lame(probabilities, probabilities, config);
+}
+
 function stack(before: Samples, after: Samples): Samples {
   return {
     features: stackRows(before.features, after.features),
