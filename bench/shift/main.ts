@@ -71,7 +71,7 @@ async function shiftedLevels(
   for (let step = 0; step < 8; step++) {
     const level = Math.round((low + high) / 2);
     const found = await measureLevel(level, given, models, images);
-    if (isShifted(found.accuracy)) return [...levels, found];
+    if (isShifted(found.accuracy)) return [...levels, found].sort((a, b) => a.level - b.level);
     if (found.accuracy > 70) low = level;
     else high = level;
   }

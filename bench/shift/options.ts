@@ -31,7 +31,7 @@ Accuracy of a model with and without LAME where the test images shift: noise lev
   --models DIR        folder of models (default models)
   --model NAME        the model in it (default cifar10)
   --affinities LIST   of knn, rbf, linear (default all)
-  --levels LIST       deviations of the noise in grey levels (default 0,8,12,16,20,24,28)
+  --levels LIST       deviations of the noise in grey levels (default 0,8,16,24,28,32,35)
   --seed N            of noise and orders (default 1)
   --served            send every row through the served pipeline; else only the rows that targets are about, and
                       the others reuse one forward pass an image and run LAME's stage alone
@@ -57,7 +57,7 @@ export function readOptions(args: readonly string[]): ShiftOptions | undefined {
     },
   });
   if (values.help) return undefined;
-  const levels = values.levels ?? (values.quick ? '0,20' : '0,8,12,16,20,24,28');
+  const levels = values.levels ?? (values.quick ? '0,32' : '0,8,16,24,28,32,35');
   return {
     data: values.data,
     models: values.models,
