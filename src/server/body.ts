@@ -26,9 +26,8 @@ export function declaredLength(req: IncomingMessage): number | undefined {
   return header === undefined ? undefined : Number(header);
 }
 
-/** What is thrown, and counted, where a body passes the limit. */
+/** What is thrown where a body passes the limit. */
 export function tooLarge(context: ServerContext): BallastError {
-  context.metrics.rejected('too-large');
   return new BallastError(
     'too-large',
     `The body has more than ${context.config.maxBodyMb} MB, which is the most that this server takes (--max-body-mb).`,

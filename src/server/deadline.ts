@@ -20,7 +20,6 @@ export async function withDeadline<T>(
     expire = reject;
   });
   const timer = setTimeout(() => {
-    context.metrics.rejected('deadline');
     const error = new BallastError(
       'deadline-exceeded',
       `The request took longer than ${seconds} seconds (--request-timeout).`,

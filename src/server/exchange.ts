@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import { BallastError } from '../errors.js';
 import type { ServerContext } from './context.js';
 import { CLIENT_GONE, logRequest, requestIdOf } from './request-log.js';
 import { sendProblem } from './respond.js';
@@ -23,6 +24,11 @@ export async function serve(
   try {
     await route.handle(exchange);
   } catch (error) {
+    if (error instanceof BallastError) {
+      // Whatever else is turned away is counted where it happens, models' queues among them.
+      if (error.code === 'too-large') context.metrics.rejected('too-large');
+      if (error.code === 'deadline-exceeded') context.metrics.rejected('deadline');
+    }
     sendProblem(exchange, error);
   }
 }

@@ -68,7 +68,7 @@ const pause = (milliseconds: number): Promise<void> =>
 describe('the command line', () => {
   it('finishes what is in flight on SIGTERM, and exits 0', async () => {
     const { child, url, exit, log } = await serve();
-    const inFlight = slow(url, 150);
+    const inFlight = slow(url, 400);
     await pause(200);
     child.kill('SIGTERM');
     await pause(50);

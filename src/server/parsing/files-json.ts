@@ -1,4 +1,5 @@
 import { BallastError, messageOf } from '../../errors.js';
+import { tooManyFiles } from '../too-many-files.js';
 import type { EncodedInputs } from '../../pipeline/serving.js';
 
 const BASE64 = /^[A-Za-z0-9+/_-]*={0,2}$/;
@@ -33,10 +34,7 @@ export function readFilesJson(body: Uint8Array, names: readonly string[], maxFil
   }
   const lists = entries.map(([name, value]) => [name, Array.isArray(value) ? value : [value]] as const);
   if (lists.reduce((sum, [, list]) => sum + list.length, 0) > maxFiles) {
-    throw new BallastError(
-      'too-large',
-      `The request has more than ${maxFiles} files, which is the most that this server takes (--max-files). Send them in several requests.`,
-    );
+    throw tooManyFiles(maxFiles);
   }
   return Object.fromEntries(
     lists.map(([name, list]) => [name, list.map((value, i) => readBase64(value, `${name}[${i}]`))]),
