@@ -65,7 +65,7 @@ export class LoadedModel implements ServedModel {
   static async open(definition: ModelDefinition, host: ModelHost): Promise<LoadedModel> {
     const begin = performance.now();
     const { config, file, name, version } = definition;
-    const found = inspectModel(await readModelBytes(file));
+    const found = inspectModel(await readModelBytes(file), { logits: config.classifier.logits });
     const tensors = tensorsOf(config, found, name);
     const images = imageInputs(config, found.inputs, name);
     const batching = { ...config.batching, maxBatchSize: batchLimit(config, found.inputs, name) };

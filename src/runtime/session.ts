@@ -45,13 +45,15 @@ export class Session {
     // onnxruntime writes an error to stderr for each provider that is not there; it is reported here instead.
     env.logLevel = 'fatal';
     for (const provider of providersToTry(spec.providers)) {
-      const options = { ...threading(spec.threads), ...sessionOptions, executionProviders: [provider] };
+      const base = threading(spec.threads);
+      const session = { ...(base.extra?.session as object), ...sessionOptions.extra?.session };
+      const options = { ...base, extra: { session }, executionProviders: [provider] };
       try {
-        const session =
+        const opened =
           typeof model === 'string'
             ? await InferenceSession.create(model, options)
             : await InferenceSession.create(model, options);
-        return new Session(session, provider, failures);
+        return new Session(opened, provider, failures);
       } catch (error) {
         if (provider === 'cpu') {
           throw new BallastError(
