@@ -1,4 +1,5 @@
-export { createServer, type BallastServer } from './server/app.js';
+export { createServer } from './server/app.js';
+export { type BallastServer } from './server/ballast-server.js';
 export { type ServerConfig, type ServerOptions } from './server/config.js';
 export { type Listening } from './server/lifecycle.js';
 export { importModel, type ImportedFiles, type ImportOptions } from './pipeline/import-model.js';

@@ -1,5 +1,6 @@
 import { rm } from 'node:fs/promises';
-import { createServer, type BallastServer } from '#ballast/server/app.js';
+import { createServer } from '#ballast/server/app.js';
+import type { BallastServer } from '#ballast/server/ballast-server.js';
 import type { ServerOptions } from '#ballast/server/config.js';
 import { modelsFolder, type TestModel } from './models.js';
 
