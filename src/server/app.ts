@@ -1,8 +1,8 @@
-import { availableParallelism } from 'node:os';
 import type { Logger } from 'pino';
 import { ModelRegistry } from '../pipeline/registry.js';
 import { ballastServer, type BallastServer } from './ballast-server.js';
 import { configOf, type ServerOptions } from './config.js';
+import { availableCores } from './cores.js';
 import { createLogger } from './logger.js';
 import { Metrics } from './metrics.js';
 
@@ -20,7 +20,7 @@ export async function createServer(options: ServerOptions = {}, logger?: Logger)
     directory: config.models,
     providers: [config.provider],
     workers: config.workers,
-    threads: config.threads ?? availableParallelism(),
+    threads: config.threads ?? availableCores(),
     warmUpMs: config.warmUp * 1000,
     observer: metrics,
     log,

@@ -147,6 +147,14 @@ describe('how many', () => {
   });
 });
 
+describe('JSON that would fill the memory', () => {
+  it.each(['[]', '{}'])('millions of %s', async (container) => {
+    const body = `[${`${container},`.repeat(2_000_000)}0]`;
+    expectProblem(await post(`${server.url}${path}`, body), 413, /2000001 arrays and objects/);
+    expect((await post(`${server.url}/v2/models/add_sub/infer`, body)).status).toBe(413);
+  });
+});
+
 describe('models that are none', () => {
   it('an unknown name', async () => {
     const answer = await ask(`${server.url}/v1/models/nobody/predict`, {

@@ -1,9 +1,10 @@
 import { mkdtemp, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { readConfigFile } from '#ballast/server/config-file.js';
 import { configOf, parseConfig, settings } from '#ballast/server/config.js';
+import { availableCores } from '#ballast/server/cores.js';
 
 const given = (values: Record<string, unknown>): ReturnType<typeof parseConfig> =>
   parseConfig(
@@ -72,5 +73,22 @@ describe('settings of the server', () => {
     await expect(readConfigFile(await write('a: [1\n'))).rejects.toThrow(/ballast\.yaml/);
     await expect(readConfigFile(await write('- a\n'))).rejects.toThrow(/settings/);
     await expect(readConfigFile(join(folder, 'none.yaml'))).rejects.toThrow(/cannot be read/);
+  });
+});
+
+describe('availableCores', () => {
+  it('keeps to the quota of a container', async () => {
+    const file = join(await mkdtemp(join(tmpdir(), 'ballast-cores-')), 'cpu.max');
+    const cores = async (text: string): Promise<number> => {
+      await writeFile(file, text);
+      return availableCores(file);
+    };
+    const all = availableParallelism();
+    expect(availableCores(`${file}-none`)).toBe(all);
+    expect(await cores('max 100000\n')).toBe(all);
+    expect(await cores('50000 100000\n')).toBe(1);
+    expect(await cores('150000 100000\n')).toBe(Math.min(2, all));
+    expect(await cores('99900000 100000\n')).toBe(all);
+    expect(await cores('nonsense')).toBe(all);
   });
 });

@@ -1,3 +1,4 @@
+import { checkContainers } from './nesting.js';
 import { readFilesJson } from './files-json.js';
 import { readInferRequest, type InferRequest } from '../oip/infer-request.js';
 import type { EncodedInputs } from '../../pipeline/serving.js';
@@ -26,9 +27,10 @@ export interface Parsed {
 
 /**
  * Parses a body, in whichever thread.
- * @throws BallastError as `readFilesJson` and `readInferRequest`
+ * @throws BallastError as `checkContainers`, `readFilesJson` and `readInferRequest`
  */
 export function parse(job: ParsingJob): Parsed[ParsingJob['kind']] {
+  checkContainers(job.kind === 'files' ? job.body : job.body.subarray(0, job.jsonBytes));
   return job.kind === 'files'
     ? readFilesJson(job.body, job.names, job.maxFiles)
     : readInferRequest(job.body, job.jsonBytes, job.specs);

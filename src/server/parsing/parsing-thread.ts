@@ -6,8 +6,11 @@ import { parse, type Parsed, type ParsingJob } from './parsing-jobs.js';
 const INLINE_JSON_BYTES = 256 * 1024;
 const INLINE_BINARY_BYTES = 4 * 1024 * 1024;
 
+// After this long without a job the thread ends, and gives back what the last one took.
+const IDLE_MS = 10_000;
+
 // What JSON becomes in memory can be many times its size; a body that needs more than this ends its parse alone.
-const MAX_HEAP_MB = 2048;
+const MAX_HEAP_MB = 1536;
 
 /** What the worker says. */
 export type FromParsingWorker =
@@ -24,9 +27,7 @@ interface Pending {
  * that nothing else waits for them. Jobs are parsed in the order in which they come.
  */
 export class ParsingThread {
-  private worker: Worker | undefined;
-  private readonly pending = new Map<number, Pending>();
-  private nextId = 0;
+  private current: ParsingWorker | undefined;
 
   /**
    * Parses a body. A large one is handed over: its sender must not touch it again.
@@ -37,36 +38,41 @@ export class ParsingThread {
     if (jsonBytes <= INLINE_JSON_BYTES && job.body.byteLength <= INLINE_BINARY_BYTES) {
       return parse(job) as Parsed[Job['kind']];
     }
-    return new Promise((resolve, reject) => {
-      const id = this.nextId++;
-      this.pending.set(id, { resolve: resolve as Pending['resolve'], reject });
-      const body = ownMemory(job.body);
-      this.worker ??= this.start();
-      this.worker.postMessage({ id, job: { ...job, body } }, [body.buffer]);
-    });
+    if (this.current === undefined || this.current.ended) this.current = new ParsingWorker();
+    return (await this.current.run(job)) as Parsed[Job['kind']];
   }
 
   /** Ends the thread; what is being parsed is rejected. */
   async close(): Promise<void> {
-    await this.worker?.terminate();
+    await this.current?.end();
   }
+}
 
-  private start(): Worker {
-    const worker = new Worker(new URL('./parsing-worker.js', import.meta.url), {
+class ParsingWorker {
+  ended = false;
+  private readonly worker: Worker;
+  private readonly pending = new Map<number, Pending>();
+  private nextId = 0;
+  private idle: NodeJS.Timeout | undefined;
+  private failure = new BallastError('unavailable', 'The server is shutting down.');
+
+  constructor() {
+    this.worker = new Worker(new URL('./parsing-worker.js', import.meta.url), {
       resourceLimits: { maxOldGenerationSizeMb: MAX_HEAP_MB },
     });
-    worker.unref();
-    let failure = new BallastError('unavailable', 'The server is shutting down.');
-    worker.on('message', (answer: FromParsingWorker) => {
-      const pending = this.pending.get(answer.id);
-      this.pending.delete(answer.id);
-      if ('parsed' in answer) pending?.resolve(answer.parsed);
-      else pending?.reject(new BallastError(answer.code, answer.message));
+    this.worker.unref();
+    this.worker.on('message', (answer: FromParsingWorker) => {
+      this.settle(answer);
     });
-    worker.on('error', (error) => {
-      failure = new BallastError('unavailable', 'Another body ended the thread that parses; send it again.', {
-        cause: error,
-      });
+    this.worker.on('error', (error) => {
+      this.ended = true;
+      this.failure = new BallastError(
+        'unavailable',
+        'Another body ended the thread that parses; send it again.',
+        {
+          cause: error,
+        },
+      );
       // Jobs are parsed in order: the oldest is the one that the thread died of.
       for (const [id, oldest] of this.pending) {
         oldest.reject(causeOfDeath(error));
@@ -74,12 +80,35 @@ export class ParsingThread {
         break;
       }
     });
-    worker.on('exit', () => {
-      if (this.worker === worker) this.worker = undefined;
-      for (const pending of this.pending.values()) pending.reject(failure);
+    this.worker.on('exit', () => {
+      this.ended = true;
+      for (const pending of this.pending.values()) pending.reject(this.failure);
       this.pending.clear();
     });
-    return worker;
+  }
+
+  run(job: ParsingJob): Promise<Parsed[ParsingJob['kind']]> {
+    clearTimeout(this.idle);
+    return new Promise((resolve, reject) => {
+      const id = this.nextId++;
+      this.pending.set(id, { resolve, reject });
+      const body = ownMemory(job.body);
+      this.worker.postMessage({ id, job: { ...job, body } }, [body.buffer]);
+    });
+  }
+
+  async end(): Promise<void> {
+    this.ended = true;
+    clearTimeout(this.idle);
+    await this.worker.terminate();
+  }
+
+  private settle(answer: FromParsingWorker): void {
+    const pending = this.pending.get(answer.id);
+    this.pending.delete(answer.id);
+    if ('parsed' in answer) pending?.resolve(answer.parsed);
+    else pending?.reject(new BallastError(answer.code, answer.message));
+    if (this.pending.size === 0) this.idle = setTimeout(() => void this.end(), IDLE_MS).unref();
   }
 }
 
