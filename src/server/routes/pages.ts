@@ -4,6 +4,7 @@ export const landingPage = `<!doctype html>
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width">
+<link rel="icon" href="data:,">
 <title>Ballast</title>
 <style>
 body { font: 16px/1.6 system-ui, sans-serif; max-width: 42rem; margin: 4rem auto; padding: 0 1rem; color: #1c2733; background: #fff; }
@@ -32,6 +33,7 @@ export const docsPage = `<!doctype html>
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width">
+<link rel="icon" href="data:,">
 <title>Ballast: the API</title>
 <link rel="stylesheet" href="docs/swagger-ui.css">
 </head>
