@@ -318,6 +318,21 @@ describe('infer with binary tensors', () => {
     expect(answer.body['error']).toMatch(/bytes/);
   });
 
+  it('reads the bytes of one tensor alone', async () => {
+    const headers = { 'inference-header-content-length': '0' };
+    const raw = (model: string, bytes: number): ReturnType<typeof ask> =>
+      ask(url(model), { method: 'POST', body: new Uint8Array(bytes), headers });
+    expect(outputsOf((await raw('pictures', 2 * 12288)).body)['probabilities'].shape).toEqual([2, 10]);
+    for (const [model, bytes] of [
+      ['pictures', 12287],
+      ['add_sub', 64],
+    ] as const) {
+      const { status, body } = await raw(model, bytes);
+      expect(status).toBe(400);
+      expect(body['error']).toMatch(/takes/);
+    }
+  });
+
   it('refuses a header length that is wrong', async () => {
     for (const length of ['99999', '-1', 'abc', '10']) {
       const init = binaryRequest(request(), tensor, tensor);

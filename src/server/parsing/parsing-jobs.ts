@@ -1,6 +1,7 @@
 import { checkContainers } from './nesting.js';
 import { readFilesJson } from './files-json.js';
 import { readInferRequest, type InferRequest } from '../oip/infer-request.js';
+import { readRawRequest } from '../oip/raw-request.js';
 import type { EncodedInputs } from '../../pipeline/serving.js';
 import type { TensorSpec } from '../../runtime/tensor.js';
 
@@ -27,11 +28,11 @@ export interface Parsed {
 
 /**
  * Parses a body, in whichever thread.
- * @throws BallastError as `checkContainers`, `readFilesJson` and `readInferRequest`
+ * @throws BallastError as `checkContainers`, `readFilesJson`, `readRawRequest` and `readInferRequest`
  */
 export function parse(job: ParsingJob): Parsed[ParsingJob['kind']] {
   checkContainers(job.kind === 'files' ? job.body : job.body.subarray(0, job.jsonBytes));
-  return job.kind === 'files'
-    ? readFilesJson(job.body, job.names, job.maxFiles)
-    : readInferRequest(job.body, job.jsonBytes, job.specs);
+  if (job.kind === 'files') return readFilesJson(job.body, job.names, job.maxFiles);
+  if (job.jsonBytes === 0 && job.body.byteLength > 0) return readRawRequest(job.body, job.specs);
+  return readInferRequest(job.body, job.jsonBytes, job.specs);
 }

@@ -48,10 +48,10 @@ function operation(path: z.ZodObject): Operation {
       description: 'JSON of the length that Inference-Header-Content-Length says, then the binary tensors',
     },
   };
-  const length = z
-    .int()
-    .optional()
-    .meta({ description: 'bytes of JSON before the binary tensors; left out where all is JSON' });
+  const length = z.int().optional().meta({
+    description:
+      'bytes of JSON before the binary tensors; left out where all is JSON; 0 for the bytes of one tensor alone',
+  });
   return {
     summary: 'Infer',
     description: 'Open Inference Protocol v2, with the binary tensor data and classification extensions.',
