@@ -36,8 +36,9 @@ export function readPlainMultipart(
     if (after !== '\r\n' || end < 0 || end - begin > MAX_HEADER_BYTES || count === maxFiles) return undefined;
     const name = FILE_HEADERS.exec(body.toString('utf8', begin, end))?.[1];
     const data = end + 4;
-    const next = body.indexOf(delimiter, data, 'latin1');
-    if (name === undefined || !Object.hasOwn(files, name) || next < 0) return undefined;
+    // From the empty line on: a file that begins with the boundary is none that a sender may write.
+    const next = body.indexOf(delimiter, data - 2, 'latin1');
+    if (name === undefined || !Object.hasOwn(files, name) || next < data) return undefined;
     files[name].push(body.subarray(data, next));
     position = next + delimiter.length;
   }

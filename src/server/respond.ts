@@ -32,6 +32,12 @@ export function sendJson(exchange: Exchange, body: unknown, status = 200): void 
   send(exchange, status, 'application/json', JSON.stringify(body));
 }
 
+/** Says that it is done, and nothing else. */
+export function sendNothing({ res, requestId }: Exchange): void {
+  if (res.headersSent || res.destroyed) return;
+  res.writeHead(204, { 'x-request-id': requestId }).end();
+}
+
 /** Sends whatever was thrown, in the format of the path. */
 export function sendProblem(exchange: Exchange, error: unknown): void {
   exchange.error = error;

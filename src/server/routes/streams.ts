@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { BallastError } from '../../errors.js';
 import type { ServerContext } from '../context.js';
 import { jsonAnswer, problems } from '../operation.js';
-import { send, sendJson } from '../respond.js';
+import { sendJson, sendNothing } from '../respond.js';
 import type { Exchange, Route } from '../route.js';
 import { streamIdSchema, streamSchema } from '../schemas.js';
 
@@ -51,7 +51,7 @@ export function streamRoutes(context: ServerContext): Route[] {
       handle: (exchange) => {
         const id = streamIdOf(exchange);
         if (!streams.forget(id)) throw unknownStream(id);
-        send(exchange, 204, '', '');
+        sendNothing(exchange);
       },
     },
   ];
