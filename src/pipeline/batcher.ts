@@ -119,23 +119,17 @@ export class Batcher {
       const wasIdle = this.queue.length === 0 && this.inFlight === 0;
       this.queue.push(item);
       this.queued += end - begin;
-      request.signal?.addEventListener(
-        'abort',
-        () => {
-          this.abandon(item);
-        },
-        { once: true },
-      );
       this.schedule(wasIdle);
     });
   }
 
-  private abandon(item: Item): void {
-    const index = this.queue.indexOf(item);
-    if (index < 0) return;
-    this.queue.splice(index, 1);
-    this.queued -= item.end - item.begin;
-    item.reject(item.request.signal!.reason as Error);
+  /** Takes requests out of the queue that were aborted while they waited. */
+  private dropAborted(): void {
+    for (const item of this.queue.filter(({ request }) => request.signal?.aborted)) {
+      this.queue.splice(this.queue.indexOf(item), 1);
+      this.queued -= item.end - item.begin;
+      item.reject(item.request.signal?.reason as Error);
+    }
   }
 
   /** Dispatches once the requests that arrived in this turn of the event loop are all queued. */
@@ -149,6 +143,7 @@ export class Batcher {
   }
 
   private dispatch(atOnce: boolean): void {
+    this.dropAborted();
     while (this.queue.length > 0 && this.inFlight < this.workers.count * BATCHES_PER_WORKER) {
       const wait = this.queue[0].queuedAt + this.limits.maxQueueDelayMs - performance.now();
       if (!atOnce && wait > 0 && this.queued < this.limits.maxBatchSize) {

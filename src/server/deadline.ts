@@ -1,4 +1,3 @@
-import { setMaxListeners } from 'node:events';
 import { BallastError } from '../errors.js';
 import type { ServerContext } from './context.js';
 import type { Exchange } from './route.js';
@@ -16,8 +15,6 @@ export async function withDeadline<T>(
 ): Promise<T> {
   const seconds = context.config.requestTimeout;
   const controller = new AbortController();
-  // A large request waits as many batches, each with a listener of its own.
-  setMaxListeners(0, controller.signal);
   let expire: (error: BallastError) => void;
   const expired = new Promise<never>((_resolve, reject) => {
     expire = reject;
