@@ -72,7 +72,8 @@ describe('InferenceWorkers', () => {
     const { seconds } = await pool.run(slow(trips), ['OUTPUT']);
     delay.disable();
     expect(seconds).toBeGreaterThan(0.5);
-    expect(delay.max / 1e6).toBeLessThan(100);
+    // A run in this thread would hold it for all of its time; a busy machine delays it by less.
+    expect(delay.max / 1e9).toBeLessThan(seconds / 3);
   });
 
   it('answers what a dead worker had with an error and replaces it', async () => {
