@@ -7,7 +7,14 @@ import type { Measurement } from './measurement.js';
 /** A way to use the cores: `lanes` processes side by side, each with `threads` of onnxruntime. */
 interface FloorSettings extends LaneSettings {
   readonly lanes: number;
+  /** Pictures that each process decodes at once: threads of its libuv. libvips is slower the more there are. */
+  readonly decoders: number;
 }
+
+type Lane = AnsweringProcess<LaneQuestion, number>;
+
+const DECODERS = [1, 4];
+const BATCHES = [8, 16, 32, 64];
 
 /**
  * What onnxruntime and sharp alone do on these cores: no HTTP, whole batches, the next one always there. Their best
@@ -17,7 +24,7 @@ export class Floor {
   private readonly best = new Map<string, FloorSettings>();
 
   private constructor(
-    private readonly lanes: readonly AnsweringProcess<LaneQuestion, number>[],
+    private readonly lanes: ReadonlyMap<number, readonly Lane[]>,
     private readonly files: ReadonlyMap<Network, string>,
   ) {}
 
@@ -32,12 +39,15 @@ export class Floor {
     seconds: number,
   ): Promise<Floor> {
     const cores = availableParallelism();
-    const lanes = Array.from(
-      { length: cores },
-      () => new AnsweringProcess<LaneQuestion, number>(new URL('./floor-process.ts', import.meta.url)),
+    const module = new URL('./floor-process.ts', import.meta.url);
+    const lanes = new Map(
+      DECODERS.map((decoders) => {
+        const env = { UV_THREADPOOL_SIZE: String(decoders) };
+        return [decoders, Array.from({ length: cores }, (): Lane => new AnsweringProcess(module, env))];
+      }),
     );
     const floor = new Floor(lanes, files);
-    await Promise.all(lanes.map((lane) => lane.ask({ kind: 'keep', pictures, samples })));
+    await Promise.all(floor.all.map((lane) => lane.ask({ kind: 'keep', pictures, samples })));
     for (const network of NETWORKS) {
       for (const payload of PAYLOADS) await floor.search(network, payload, seconds);
     }
@@ -52,18 +62,23 @@ export class Floor {
 
   /** The best settings, in words. */
   describe(network: Network, payload: Payload): string {
-    const { lanes, threads, batch, overlap, spin } = this.best.get(`${network} ${payload}`)!;
-    const decoding = payload === 'oip' ? '' : overlap ? ', decoding meanwhile' : ', decoding between';
+    const { lanes, threads, batch, overlap, spin, decoders } = this.best.get(`${network} ${payload}`)!;
+    const when = overlap ? 'meanwhile' : 'in between';
+    const decoding = payload === 'oip' ? '' : `, ${decoders} decoded at once ${when}`;
     return `${lanes} x ${threads} threads${spin ? ' that spin' : ''}, batch ${batch}${decoding}`;
   }
 
   stop(): void {
-    for (const lane of this.lanes) lane.stop();
+    for (const lane of this.all) lane.stop();
+  }
+
+  private get all(): Lane[] {
+    return [...this.lanes.values()].flat();
   }
 
   private async search(network: Network, payload: Payload, seconds: number): Promise<void> {
     let most = 0;
-    for (const settings of candidates(payload, this.lanes.length)) {
+    for (const settings of candidates(payload)) {
       // The first run of a batch size pays for memory and kernels; it is not what a server does all day.
       await this.run(network, payload, settings, 0);
       const rate = await this.run(network, payload, settings, seconds);
@@ -82,6 +97,7 @@ export class Floor {
     const file = this.files.get(network)!;
     const rates = await Promise.all(
       this.lanes
+        .get(settings.decoders)!
         .slice(0, settings.lanes)
         .map((lane) => lane.ask({ kind: 'run', file, payload, settings, seconds })),
     );
@@ -89,7 +105,8 @@ export class Floor {
   }
 }
 
-function candidates(payload: Payload, cores: number): FloorSettings[] {
+function candidates(payload: Payload): FloorSettings[] {
+  const cores = availableParallelism();
   const splits =
     cores === 1
       ? [[1, 1]]
@@ -97,11 +114,17 @@ function candidates(payload: Payload, cores: number): FloorSettings[] {
           [1, cores],
           [cores, 1],
         ];
-  return splits.flatMap(([lanes, threads]) =>
-    [4, 8, 16, 32, 64].flatMap((batch) =>
-      (payload === 'oip' ? [false] : [false, true]).flatMap((overlap) =>
-        (threads === 1 ? [false] : [false, true]).map((spin) => ({ lanes, threads, batch, overlap, spin })),
-      ),
-    ),
-  );
+  const all: FloorSettings[] = [];
+  for (const [lanes, threads] of splits) {
+    for (const batch of BATCHES) {
+      for (const spin of threads === 1 ? [false] : [false, true]) {
+        for (const overlap of payload === 'oip' ? [false] : [false, true]) {
+          for (const decoders of payload === 'oip' ? [1] : DECODERS) {
+            all.push({ lanes, threads, batch, overlap, spin, decoders });
+          }
+        }
+      }
+    }
+  }
+  return all;
 }
