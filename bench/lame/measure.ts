@@ -24,6 +24,8 @@ export interface Row {
 
 /** Idle threads of the other side may spin for a moment after a run; this long they get to go to sleep. */
 const PAUSE_MS = 20;
+/** Runs of each side before it is measured, as in a server that has been up for a while. */
+const WARM_UP = 10;
 /** Bytes that the N × N × D differences may take. */
 const MEMORY = 8 * 2 ** 30;
 
@@ -40,8 +42,12 @@ export async function measure(
   const { N, K, D } = problem.size;
   const forms: PeerForm[] =
     N * N * D * 4 < MEMORY && affinity !== 'linear' ? ['cdist', 'differences'] : ['cdist'];
-  const warm = await lame(problem.probabilities, problem.features, { affinity });
+  const answer = await lame(problem.probabilities, problem.features, { affinity });
   const { iterations } = await peer.run(problem, affinity, 'cdist', true);
+  for (let run = 0; run < WARM_UP; run++) {
+    await lame(problem.probabilities, problem.features, { affinity });
+    await peer.run(problem, affinity, 'cdist');
+  }
   const times = { ballast: [] as number[], cdist: [] as number[], differences: [] as number[] };
   let held = 0;
   for (let round = 0; round < rounds; round++) {
@@ -61,8 +67,8 @@ export async function measure(
     ballast: median(times.ballast),
     cdist: median(times.cdist),
     differences: times.differences.length === 0 ? undefined : median(times.differences),
-    iterations: { ballast: warm.iterations, peer: iterations },
-    apart: largestDifference(warm, problem.files.answer),
+    iterations: { ballast: answer.iterations, peer: iterations },
+    apart: largestDifference(answer, problem.files.answer),
     held,
   };
 }

@@ -60,52 +60,55 @@ export async function buildAffinity(
 async function nearestNeighbours(features: UnitFeatures, gram: GramRows, k: number): Promise<Int32Array> {
   const { rows } = features;
   const indices = new Int32Array(rows * k);
-  const distances = new Float64Array(rows);
+  const closeness = new Float64Array(rows);
   const nearest = new Float64Array(k);
   const block = Math.max(1, Math.floor(GRAM_BLOCK / rows));
   for (let start = 0; start < rows; start += block) {
     const count = Math.min(block, rows - start);
     const products = await gram(start, count);
     for (let i = start; i < start + count; i++) {
-      squaredDistances(features, i, products.subarray((i - start) * rows, (i - start + 1) * rows), distances);
-      selectNearest(distances, i, nearest, indices.subarray(i * k, (i + 1) * k));
+      writeCloseness(features, i, products.subarray((i - start) * rows, (i - start + 1) * rows), closeness);
+      selectNearest(closeness, i, nearest, indices.subarray(i * k, (i + 1) * k));
     }
   }
   return indices;
 }
 
-/** Turns row i of the Gram matrix into squared distances `[N]`, exact where rounding would hide a duplicate or a tie. */
-function squaredDistances(features: UnitFeatures, i: number, products: Float, distances: Float64Array): void {
+/**
+ * Turns row i of the Gram matrix into 1 - d²/2 `[N]`. For unit rows that is their product; it is set where rounding
+ * would hide a duplicate or a tie, or where a row is zero.
+ */
+function writeCloseness(features: UnitFeatures, i: number, products: Float, closeness: Float64Array): void {
   const { firstEqual, copies, zero } = features;
   const own = firstEqual[i];
-  distances.set(products);
-  for (let j = 0; j < distances.length; j++)
-    distances[j] = own === zero ? 1 : Math.max(0, 2 - 2 * distances[j]);
-  if (zero !== undefined) distances[zero] = 1;
-  distances[own] = 0;
-  for (const copy of copies) distances[copy] = distances[firstEqual[copy]];
+  closeness.set(products);
+  if (own === zero) closeness.fill(0.5);
+  else if (zero !== undefined) closeness[zero] = 0.5;
+  closeness[own] = 1;
+  for (const copy of copies) closeness[copy] = closeness[firstEqual[copy]];
 }
 
-/** Keeps the k smallest `distances` other than the sample's own in ascending order, and their `indices`. */
+/** Keeps the k samples closest to `self`, the closest first, and how close they are. */
 function selectNearest(
-  distances: Float64Array,
+  closeness: Float64Array,
   self: number,
   nearest: Float64Array,
   indices: Int32Array,
 ): void {
   const last = nearest.length - 1;
   if (last < 0) return;
-  nearest.fill(Infinity);
-  for (let j = 0; j < distances.length; j++) {
-    const distance = distances[j];
-    if (distance >= nearest[last] || j === self) continue;
+  nearest.fill(-Infinity);
+  for (let j = 0; j < closeness.length; j++) {
+    // Rounding can take a product above 1, closer than a duplicate.
+    const close = Math.min(1, closeness[j]);
+    if (close <= nearest[last] || j === self) continue;
     let place = last;
-    while (place > 0 && nearest[place - 1] > distance) {
-      nearest[place] = nearest[place - 1]!;
-      indices[place] = indices[place - 1]!;
+    while (place > 0 && nearest[place - 1] < close) {
+      nearest[place] = nearest[place - 1];
+      indices[place] = indices[place - 1];
       place--;
     }
-    nearest[place] = distance;
+    nearest[place] = close;
     indices[place] = j;
   }
 }
@@ -128,25 +131,25 @@ async function rbfWeights(features: UnitFeatures, gram: GramRows, k: number): Pr
   const { rows } = features;
   if (rows === 1) return squareLike(features);
   const weights = await gram(0, rows);
-  const distances = new Float64Array(rows);
+  const closeness = new Float64Array(rows);
   const nearest = new Float64Array(Math.min(k, rows) - 1);
   const neighbours = new Int32Array(nearest.length);
   let sigma = 0;
   for (let i = 0; i < rows; i++) {
     const row = weights.subarray(i * rows, (i + 1) * rows);
-    squaredDistances(features, i, row, distances);
-    selectNearest(distances, i, nearest, neighbours);
-    sigma += Math.sqrt(nearest.at(-1) ?? 0) / rows;
-    row.set(distances);
+    writeCloseness(features, i, row, closeness);
+    selectNearest(closeness, i, nearest, neighbours);
+    sigma += Math.sqrt(2 - 2 * (nearest.at(-1) ?? 1)) / rows;
+    row.set(closeness);
   }
-  const scale = -1 / (2 * sigma * sigma);
   for (let i = 0; i < rows; i++) {
-    distances.set(weights.subarray(i * rows, (i + 1) * rows));
+    const row = weights.subarray(i * rows, (i + 1) * rows);
+    closeness.set(row);
     for (let j = 0; j < rows; j++) {
-      // 0 · -Infinity, for equal features where σ is 0, would be NaN.
-      distances[j] = distances[j] === 0 ? 1 : Math.exp(distances[j] * scale);
+      // Equal features are apart from the rule, which has 0 / 0 for them where σ is 0.
+      closeness[j] = closeness[j] >= 1 ? 1 : Math.exp((closeness[j] - 1) / (sigma * sigma));
     }
-    weights.set(distances, i * rows);
+    row.set(closeness);
   }
   return weights;
 }

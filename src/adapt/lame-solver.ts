@@ -28,10 +28,10 @@ export interface SolverChoices {
  * float32, and float32 at most a digit or two of the answer. Above, float64 takes up to five times as long.
  */
 const FLOAT64_CELLS = 2 ** 12;
-const FLOAT64_PRODUCTS = 2 ** 26;
+const FLOAT64_PRODUCTS = 2 ** 24;
 
 /**
- * Solves a problem in this thread, which it holds for as long as that takes.
+ * Solves a problem in this thread, which it holds for as long as that takes. Overwrites the features.
  * @returns Z `[N, K]`, the passes that it took, the energy of the last one
  * @throws BallastError invalid-input where a probability is negative or a number not finite; it names the row
  */

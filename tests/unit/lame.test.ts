@@ -19,8 +19,9 @@ const solvers: SolverChoices[] = [
   { precision: 'float32', form: 'neighbours' },
 ];
 
+/** The solver overwrites features, so each run gets its own. */
 function problemOf({ probabilities, features, options }: GoldenCase): LameProblem {
-  return { probabilities, features, ...options, ...rest };
+  return { probabilities, features: { ...features, data: features.data.slice() }, ...options, ...rest };
 }
 
 function matrix(rows: number[][]): Matrix {
