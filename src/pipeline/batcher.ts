@@ -119,7 +119,8 @@ export class Batcher {
       const wasIdle = this.queue.length === 0 && this.inFlight === 0;
       this.queue.push(item);
       this.queued += end - begin;
-      this.schedule(wasIdle);
+      if (wasIdle) this.dispatch(true);
+      else this.schedule();
     });
   }
 
@@ -133,12 +134,12 @@ export class Batcher {
   }
 
   /** Dispatches once the requests that arrived in this turn of the event loop are all queued. */
-  private schedule(atOnce: boolean): void {
+  private schedule(): void {
     if (this.scheduled) return;
     this.scheduled = true;
     setImmediate(() => {
       this.scheduled = false;
-      this.dispatch(atOnce);
+      this.dispatch(false);
     });
   }
 

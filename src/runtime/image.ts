@@ -1,5 +1,8 @@
+import { availableParallelism } from 'node:os';
 import sharp from 'sharp';
 import { BallastError, messageOf } from '../errors.js';
+import { Lanes } from './lanes.js';
+import { decodeSmallJpeg } from './small-jpeg.js';
 
 /** How a picture becomes a sample of the batch. */
 export interface ImageFormat {
@@ -20,6 +23,9 @@ export const MAX_IMAGE_PIXELS = 100_000_000;
 // libvips' own threads and its cache would fight with the inference threads for the same cores.
 sharp.concurrency(1);
 sharp.cache(false);
+// More decodes at once than there are cores only fight over locks and caches.
+const decodes = new Lanes(availableParallelism());
+
 sharp.block({ operation: ['VipsForeignLoad'] });
 sharp.unblock({
   operation: ['Jpeg', 'Png', 'Webp', 'Heif', 'Tiff', 'Nsgif'].map((format) => `VipsForeignLoad${format}`),
@@ -63,18 +69,25 @@ export class ImageDecoder {
   async decode(bytes: Uint8Array, out: Float32Array, offset: number, where: string): Promise<void> {
     const { width, height, fit, channels } = this.format;
     if (bytes.length === 0) throw new BallastError('invalid-input', `${where} is empty (0 bytes).`);
+    const small = channels === 'grey' ? undefined : await decodeSmallJpeg(bytes, width, height);
+    if (small !== undefined) {
+      this.normalise(small, 4, out, offset);
+      return;
+    }
     try {
-      const { data, info } = await sharp(bytes, {
-        failOn: 'error',
-        limitInputPixels: MAX_IMAGE_PIXELS,
-        sequentialRead: true,
-      })
-        .autoOrient()
-        .flatten()
-        .resize(width, height, { fit, kernel: 'linear', background: 'black' })
-        .toColourspace(channels === 'grey' ? 'b-w' : 'srgb')
-        .raw()
-        .toBuffer({ resolveWithObject: true });
+      const { data, info } = await decodes.run(() =>
+        sharp(bytes, {
+          failOn: 'error',
+          limitInputPixels: MAX_IMAGE_PIXELS,
+          sequentialRead: true,
+        })
+          .autoOrient()
+          .flatten()
+          .resize(width, height, { fit, kernel: 'linear', background: 'black' })
+          .toColourspace(channels === 'grey' ? 'b-w' : 'srgb')
+          .raw()
+          .toBuffer({ resolveWithObject: true }),
+      );
       this.normalise(data, info.channels, out, offset);
     } catch (error) {
       throw imageError(error, where);
@@ -82,7 +95,12 @@ export class ImageDecoder {
   }
 
   /** Spreads 8-bit interleaved pixels over the sample's channels through the table of levels. */
-  private normalise(pixels: Uint8Array, pixelChannels: number, out: Float32Array, offset: number): void {
+  private normalise(
+    pixels: Uint8Array | Uint8ClampedArray,
+    pixelChannels: number,
+    out: Float32Array,
+    offset: number,
+  ): void {
     const { layout, channels, width, height } = this.format;
     const count = this.channelCount;
     const [step, channelStep] = layout === 'nchw' ? [1, width * height] : [count, 1];

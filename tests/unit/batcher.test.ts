@@ -70,7 +70,7 @@ describe('Batcher', () => {
     const worker = new AddingWorker(20);
     const batcher = new Batcher('m', worker, LIMITS, observer);
     await Promise.all([1, 2, 3, 4, 5, 6, 7, 8].map((value) => answerOf(batcher, [value])));
-    expect(worker.batches).toEqual([4, 4]);
+    expect(worker.batches).toEqual([1, 4, 3]);
   });
 
   it('waits for more only as long as maxQueueDelayMs, and not at all when idle', async () => {

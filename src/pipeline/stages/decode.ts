@@ -1,11 +1,12 @@
 import { BallastError } from '../../errors.js';
 import { ImageDecoder } from '../../runtime/image.js';
+import { Lanes } from '../../runtime/lanes.js';
 import type { Tensor } from '../../runtime/tensor.js';
 import type { ImageInput } from '../model-config.js';
 import type { Batch, Stage } from '../pipeline.js';
 import type { EncodedInputs } from '../serving.js';
 
-// As many as libuv has threads: more would only keep small requests waiting behind a large one.
+// Decodes that one request may have under way or waiting: a large one takes turns with the small ones.
 const DECODES_AT_ONCE = 4;
 
 /** Turns encoded pictures into the graph's input tensors. */
@@ -55,28 +56,15 @@ export class DecodeStage implements Stage {
     for (const [name, { decoder, tensor }] of this.decoders) {
       const { sampleSize, sampleShape } = decoder;
       const data = new Float32Array(count * sampleSize);
-      await forEachOf(files[name] ?? [], (bytes, i) =>
-        decoder.decode(bytes, data, i * sampleSize, `${name}[${i}]`),
+      const lanes = new Lanes(DECODES_AT_ONCE);
+      const decodes = (files[name] ?? []).map((bytes, i) =>
+        lanes.run(() => decoder.decode(bytes, data, i * sampleSize, `${name}[${i}]`)),
       );
+      await Promise.all(decodes);
       inputs[tensor] = { type: 'float32', dims: [count, ...sampleShape], data };
     }
     batch.inputs = inputs;
   }
-}
-
-async function forEachOf<T>(
-  items: readonly T[],
-  work: (item: T, index: number) => Promise<void>,
-): Promise<void> {
-  if (items.length === 1) return work(items[0], 0);
-  let next = 0;
-  const lane = async (): Promise<void> => {
-    while (next < items.length) {
-      const index = next++;
-      await work(items[index], index);
-    }
-  };
-  await Promise.all(Array.from({ length: Math.min(DECODES_AT_ONCE, items.length) }, lane));
 }
 
 function quoted(names: readonly string[]): string {
