@@ -70,7 +70,7 @@ export function readOptions(args: readonly string[]): ServeOptions | undefined {
     images: values.images ?? (existsSync(CIFAR) ? CIFAR : undefined),
     rounds: positive('--rounds', values.rounds ?? (values.quick ? '2' : '5')),
     seconds: positive('--seconds', values.seconds ?? (values.quick ? '1.5' : '5')),
-    trySeconds: values.quick ? 0.2 : 0.6,
+    trySeconds: values.quick ? 0.3 : 0.8,
     ballastArgs: values.ballast.split(' ').filter((part) => part !== ''),
     models: values.models,
     python: process.env['PYTHON'] ?? 'python3',
