@@ -67,7 +67,7 @@ describe('decodeSmallJpeg', () => {
       'grey',
       async () =>
         sharp(await picture(32, 32, 1))
-          .greyscale()
+          .toColourspace('b-w')
           .jpeg()
           .toBuffer(),
     ],
