@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { setTimeout } from 'node:timers/promises';
 import { lame, type Affinity, type LameResult } from '#ballast/adapt/lame.js';
-import type { Peer, PeerForm } from './peer.js';
+import type { Peer } from './peer.js';
 import type { Problem } from './problem.js';
 
 /** What was measured at one size with one affinity; times are medians in milliseconds. */
@@ -22,16 +22,19 @@ export interface Row {
   readonly held: number;
 }
 
-/** Idle threads of the other side may spin for a moment after a run; this long they get to go to sleep. */
+/** Idle threads of the other side may spin for a moment after its runs; this long they get to go to sleep. */
 const PAUSE_MS = 20;
-/** Runs of each side before it is measured, as in a server that has been up for a while. */
+/** Each side runs for about this long in a row, as in a busy server, before it is the other's turn. */
+const TURN_MS = 40;
+const MOST_RUNS = 20;
+/** Runs of each side before it is measured. */
 const WARM_UP = 10;
 /** Bytes that the N × N × D differences may take. */
 const MEMORY = 8 * 2 ** 30;
 
 /**
  * Runs Ballast and the peer by turns on the same problem, each warmed up before.
- * @param rounds - runs of each; of the form with N × N × D differences no more than 3
+ * @param rounds - turns of each; of the form with N × N × D differences no more than 3
  */
 export async function measure(
   problem: Problem,
@@ -40,26 +43,25 @@ export async function measure(
   rounds: number,
 ): Promise<Row> {
   const { N, K, D } = problem.size;
-  const forms: PeerForm[] =
-    N * N * D * 4 < MEMORY && affinity !== 'linear' ? ['cdist', 'differences'] : ['cdist'];
+  const withDifferences = N * N * D * 4 < MEMORY && affinity !== 'linear';
   const answer = await lame(problem.probabilities, problem.features, { affinity });
-  const { iterations } = await peer.run(problem, affinity, 'cdist', true);
-  for (let run = 0; run < WARM_UP; run++) {
-    await lame(problem.probabilities, problem.features, { affinity });
-    await peer.run(problem, affinity, 'cdist');
-  }
+  const { iterations } = await peer.run(problem, affinity, 'cdist', 1, true);
+  const warm = {
+    ballast: await runBallast(problem, affinity, WARM_UP),
+    cdist: await peer.run(problem, affinity, 'cdist', WARM_UP),
+  };
+  const runs = { ballast: runsInTurn(warm.ballast.ms), cdist: runsInTurn(warm.cdist.ms) };
   const times = { ballast: [] as number[], cdist: [] as number[], differences: [] as number[] };
   let held = 0;
   for (let round = 0; round < rounds; round++) {
     await setTimeout(PAUSE_MS);
-    const run = await runBallast(problem, affinity);
-    times.ballast.push(run.ms);
-    held = Math.max(held, run.held);
-    for (const form of forms) {
-      if (form === 'differences' && round >= 3) continue;
-      await setTimeout(PAUSE_MS);
-      times[form].push((await peer.run(problem, affinity, form)).ms);
-    }
+    const turn = await runBallast(problem, affinity, runs.ballast);
+    times.ballast.push(...turn.ms);
+    held = Math.max(held, turn.held);
+    await setTimeout(PAUSE_MS);
+    times.cdist.push(...(await peer.run(problem, affinity, 'cdist', runs.cdist)).ms);
+    if (!withDifferences || round >= 3) continue;
+    times.differences.push(...(await peer.run(problem, affinity, 'differences', 1)).ms);
   }
   return {
     affinity,
@@ -73,13 +75,24 @@ export async function measure(
   };
 }
 
-async function runBallast(problem: Problem, affinity: Affinity): Promise<{ ms: number; held: number }> {
+function runsInTurn(ms: readonly number[]): number {
+  return Math.max(1, Math.min(MOST_RUNS, Math.floor(TURN_MS / median(ms))));
+}
+
+async function runBallast(
+  problem: Problem,
+  affinity: Affinity,
+  runs: number,
+): Promise<{ ms: number[]; held: number }> {
   const delay = monitorEventLoopDelay({ resolution: 1 });
+  const ms: number[] = [];
   delay.enable();
-  const start = performance.now();
-  await lame(problem.probabilities, problem.features, { affinity });
-  const ms = performance.now() - start;
-  // The end of the call is over when the next timer has run.
+  for (let run = 0; run < runs; run++) {
+    const start = performance.now();
+    await lame(problem.probabilities, problem.features, { affinity });
+    ms.push(performance.now() - start);
+  }
+  // The end of the last call is over when the next timer has run.
   await setTimeout(2);
   delay.disable();
   return { ms, held: delay.max / 1e6 };

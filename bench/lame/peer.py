@@ -1,7 +1,8 @@
 """LAME in PyTorch, for bench/lame: answers each line of JSON on stdin with one on stdout.
 
-Request: {"form", "affinity", "k", "rows", "probabilities", "features"}, the last two being files of float32, and
-perhaps "answer", a file to write the adapted probabilities to. Answer: {"ms", "iterations"}.
+Request: {"form", "affinity", "k", "rows", "runs", "probabilities", "features"}, the last two being files of float32,
+and perhaps "answer", a file to write the adapted probabilities to. Answer: {"ms", "iterations"}, ms with the time of
+each run.
 """
 
 import json
@@ -63,9 +64,11 @@ def main():
         request = json.loads(line)
         probabilities = read(request["probabilities"], request["rows"])
         features = read(request["features"], request["rows"])
-        start = time.perf_counter()
-        assignments, iterations = adapt(probabilities, features, request)
-        milliseconds = (time.perf_counter() - start) * 1000
+        milliseconds = []
+        for _ in range(request["runs"]):
+            start = time.perf_counter()
+            assignments, iterations = adapt(probabilities, features, request)
+            milliseconds.append((time.perf_counter() - start) * 1000)
         if "answer" in request:
             with open(request["answer"], "wb") as file:
                 array("f", assignments.flatten().tolist()).tofile(file)

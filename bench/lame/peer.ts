@@ -7,16 +7,23 @@ import type { Problem } from './problem.js';
 /** How the peer measures distances: with torch.cdist, or with the reference's N × N × D differences. */
 export type PeerForm = 'cdist' | 'differences';
 
-/** What one run of the peer took. */
-export interface PeerRun {
-  readonly ms: number;
+/** What runs of the peer took, each in milliseconds. */
+export interface PeerRuns {
+  readonly ms: readonly number[];
   readonly iterations: number;
 }
 
 /** LAME in PyTorch, in a Python process that is idle between runs. */
 export interface Peer {
   readonly version: string;
-  run(problem: Problem, affinity: Affinity, form: PeerForm, writeAnswer?: boolean): Promise<PeerRun>;
+  /** Runs a problem `runs` times in a row; with `writeAnswer`, its answer goes to the problem's file. */
+  run(
+    problem: Problem,
+    affinity: Affinity,
+    form: PeerForm,
+    runs: number,
+    writeAnswer?: boolean,
+  ): Promise<PeerRuns>;
   close(): void;
 }
 
@@ -46,11 +53,11 @@ export async function startPeer(threads: number): Promise<Peer> {
   const { torch } = (await answer()) as { torch: string };
   return {
     version: torch,
-    async run(problem, affinity, form, writeAnswer = false) {
+    async run(problem, affinity, form, runs, writeAnswer = false) {
       const { answer: file, ...files } = problem.files;
-      const request = { form, affinity, k: 5, rows: problem.size.N, ...files };
+      const request = { form, affinity, k: 5, rows: problem.size.N, runs, ...files };
       child.stdin.write(`${JSON.stringify(writeAnswer ? { ...request, answer: file } : request)}\n`);
-      return (await answer()) as PeerRun;
+      return (await answer()) as PeerRuns;
     },
     close() {
       failed.catch(() => undefined);

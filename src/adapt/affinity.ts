@@ -1,4 +1,4 @@
-import type { Float, UnitFeatures } from './unit-features.js';
+import type { FeatureRows, Float } from './feature-rows.js';
 
 /**
  * How much two samples of a batch pull each other towards the same class: `knn` links each sample to its k nearest
@@ -6,12 +6,15 @@ import type { Float, UnitFeatures } from './unit-features.js';
  */
 export type Affinity = 'knn' | 'rbf' | 'linear';
 
-/** The affinity matrix W `[N, N]`. As `neighbours` it is 1 at each row's k columns `indices [N, k]` and 0 elsewhere. */
+/**
+ * The affinity matrix W `[N, N]`. As `neighbours` it is 1 where `indices [k, N]` say, each of whose columns lists the
+ * neighbours of a sample, and 0 elsewhere.
+ */
 export type AffinityMatrix =
   | { readonly form: 'neighbours'; readonly indices: Int32Array; readonly k: number }
   | { readonly form: 'dense'; readonly weights: Float };
 
-/** Gives the rows `[start, start + count)` of the Gram matrix f fᵀ, as `[count, N]`. */
+/** Gives the rows `[start, start + count)` of the features' Gram matrix f fᵀ, as `[count, N]`. */
 export type GramRows = (start: number, count: number) => Promise<Float>;
 
 /** What makes an affinity matrix; `k` counts neighbours, and for `rbf` the sample itself as the first. */
@@ -24,6 +27,9 @@ export interface AffinityOptions {
 /** Rows of the Gram matrix that are held at a time where neighbours are all that is wanted: 64 MB of float32. */
 const GRAM_BLOCK = 2 ** 24;
 
+/** Cosines this close to 1 are of rows that are equal, as far as sums of products in that precision can tell. */
+const ROUNDING = { float64: 2 ** -49, float32: 2 ** -20 };
+
 /**
  * Measured: adding up a neighbour's row takes as long as 32 columns of a matrix product. Below that many samples to
  * a neighbour, the product with a matrix of zeros and ones is quicker.
@@ -31,22 +37,22 @@ const GRAM_BLOCK = 2 ** 24;
 const COLUMNS_PER_NEIGHBOUR = 32;
 
 /**
- * Builds the affinity matrix W of LAME (Boudiaf et al., CVPR 2022) from L2-normalised features. Distances come
- * from the Gram matrix: d² = |a|² + |b|² - 2ab. A sample is no neighbour of itself, but exact duplicates are, at
+ * Builds the affinity matrix W of LAME (Boudiaf et al., CVPR 2022) from features brought to length 1. Distances
+ * come from the Gram matrix: d² = |a|² + |b|² - 2ab. A sample is no neighbour of itself, but exact duplicates are, at
  * distance 0; among equal distances the lower index wins. Fewer than k others: all of them are neighbours. A sample
  * alone has no affinity, except `linear`'s with itself.
- * @param features - unit rows `[N, D]`
- * @param gram - computes the Gram matrix of those rows
+ * @param features - rows `[N, D]`
+ * @param gram - computes the Gram matrix of those rows, as they are
  * @param form - the wanted form of a kNN matrix that is not symmetrised; whatever is quicker when left out
  */
 export async function buildAffinity(
-  features: UnitFeatures,
+  features: FeatureRows,
   gram: GramRows,
   options: AffinityOptions,
   form?: AffinityMatrix['form'],
 ): Promise<AffinityMatrix> {
   const { rows } = features;
-  if (options.affinity === 'linear') return { form: 'dense', weights: await gram(0, rows) };
+  if (options.affinity === 'linear') return { form: 'dense', weights: await linearWeights(features, gram) };
   if (options.affinity === 'rbf')
     return { form: 'dense', weights: await rbfWeights(features, gram, options.k) };
   const k = Math.min(options.k, rows - 1);
@@ -54,71 +60,79 @@ export async function buildAffinity(
   const dense =
     options.symmetrize || (form === undefined ? k * COLUMNS_PER_NEIGHBOUR > rows : form === 'dense');
   if (k > 0 && !dense) return { form: 'neighbours', indices, k };
-  return { form: 'dense', weights: knnWeights(features, indices, k, options.symmetrize) };
+  return { form: 'dense', weights: knnWeights(features, indices, options.symmetrize) };
 }
 
-async function nearestNeighbours(features: UnitFeatures, gram: GramRows, k: number): Promise<Int32Array> {
+async function nearestNeighbours(features: FeatureRows, gram: GramRows, k: number): Promise<Int32Array> {
   const { rows } = features;
-  const indices = new Int32Array(rows * k);
+  const indices = new Int32Array(k * rows);
   const closeness = new Float64Array(rows);
-  const nearest = new Float64Array(k);
+  const nearest = { indices: new Int32Array(k), closeness: new Float64Array(k) };
   const block = Math.max(1, Math.floor(GRAM_BLOCK / rows));
   for (let start = 0; start < rows; start += block) {
     const count = Math.min(block, rows - start);
     const products = await gram(start, count);
     for (let i = start; i < start + count; i++) {
       writeCloseness(features, i, products.subarray((i - start) * rows, (i - start + 1) * rows), closeness);
-      selectNearest(closeness, i, nearest, indices.subarray(i * k, (i + 1) * k));
+      selectNearest(closeness, i, nearest);
+      for (let place = 0; place < k; place++) indices[place * rows + i] = nearest.indices[place];
     }
   }
   return indices;
 }
 
 /**
- * Turns row i of the Gram matrix into 1 - d²/2 `[N]`. For unit rows that is their product; it is set where rounding
- * would hide a duplicate or a tie, or where a row is zero.
+ * Turns row i of the Gram matrix into 1 - d²/2 `[N]`: the cosine, except with a row of zeros. It is set where rounding
+ * would hide that rows are equal, and so that copies of a row tie.
  */
-function writeCloseness(features: UnitFeatures, i: number, products: Float, closeness: Float64Array): void {
-  const { firstEqual, copies, zero } = features;
+function writeCloseness(features: FeatureRows, i: number, products: Float, closeness: Float64Array): void {
+  const { scales, firstEqual, copies, zero } = features;
+  const equal = products instanceof Float64Array ? 1 - ROUNDING.float64 : 1 - ROUNDING.float32;
   const own = firstEqual[i];
+  const scale = scales[i];
   closeness.set(products);
+  for (let j = 0; j < closeness.length; j++) {
+    const cosine = closeness[j] * scale * scales[j];
+    closeness[j] = cosine > equal ? 1 : cosine;
+  }
   if (own === zero) closeness.fill(0.5);
   else if (zero !== undefined) closeness[zero] = 0.5;
   closeness[own] = 1;
   for (const copy of copies) closeness[copy] = closeness[firstEqual[copy]];
 }
 
-/** Keeps the k samples closest to `self`, the closest first, and how close they are. */
-function selectNearest(
-  closeness: Float64Array,
-  self: number,
-  nearest: Float64Array,
-  indices: Int32Array,
-): void {
-  const last = nearest.length - 1;
+/** The samples closest to one, the closest first, and how close they are. */
+interface Nearest {
+  readonly indices: Int32Array;
+  readonly closeness: Float64Array;
+}
+
+function selectNearest(all: Float64Array, self: number, { indices, closeness }: Nearest): void {
+  const last = closeness.length - 1;
   if (last < 0) return;
-  nearest.fill(-Infinity);
-  for (let j = 0; j < closeness.length; j++) {
-    // Rounding can take a product above 1, closer than a duplicate.
-    const close = Math.min(1, closeness[j]);
-    if (close <= nearest[last] || j === self) continue;
+  closeness.fill(-Infinity);
+  let least = -Infinity;
+  for (let j = 0; j < all.length; j++) {
+    const close = all[j];
+    if (close <= least || j === self) continue;
     let place = last;
-    while (place > 0 && nearest[place - 1] < close) {
-      nearest[place] = nearest[place - 1];
+    while (place > 0 && closeness[place - 1] < close) {
+      closeness[place] = closeness[place - 1];
       indices[place] = indices[place - 1];
       place--;
     }
-    nearest[place] = close;
+    closeness[place] = close;
     indices[place] = j;
+    least = closeness[last];
   }
 }
 
-function knnWeights(features: UnitFeatures, indices: Int32Array, k: number, symmetrize: boolean): Float {
+function knnWeights(features: FeatureRows, indices: Int32Array, symmetrize: boolean): Float {
   const { rows } = features;
   const weights = squareLike(features);
   const link = symmetrize ? 0.5 : 1;
   for (let edge = 0; edge < indices.length; edge++) {
-    const i = Math.floor(edge / k);
+    const i = edge % rows;
     const j = indices[edge];
     weights[i * rows + j] += link;
     if (symmetrize) weights[j * rows + i] += link;
@@ -126,20 +140,32 @@ function knnWeights(features: UnitFeatures, indices: Int32Array, k: number, symm
   return weights;
 }
 
+async function linearWeights({ scales, rows }: FeatureRows, gram: GramRows): Promise<Float> {
+  const weights = await gram(0, rows);
+  const cosines = new Float64Array(rows);
+  for (let i = 0; i < rows; i++) {
+    const row = weights.subarray(i * rows, (i + 1) * rows);
+    cosines.set(row);
+    for (let j = 0; j < rows; j++) cosines[j] *= scales[i] * scales[j];
+    row.set(cosines);
+  }
+  return weights;
+}
+
 /** exp(-d² / 2σ²), σ being the mean distance to the k-th nearest. With σ = 0: 1 for equal features, else 0. */
-async function rbfWeights(features: UnitFeatures, gram: GramRows, k: number): Promise<Float> {
+async function rbfWeights(features: FeatureRows, gram: GramRows, k: number): Promise<Float> {
   const { rows } = features;
   if (rows === 1) return squareLike(features);
   const weights = await gram(0, rows);
   const closeness = new Float64Array(rows);
-  const nearest = new Float64Array(Math.min(k, rows) - 1);
-  const neighbours = new Int32Array(nearest.length);
+  const others = Math.min(k, rows) - 1;
+  const nearest = { indices: new Int32Array(others), closeness: new Float64Array(others) };
   let sigma = 0;
   for (let i = 0; i < rows; i++) {
     const row = weights.subarray(i * rows, (i + 1) * rows);
     writeCloseness(features, i, row, closeness);
-    selectNearest(closeness, i, nearest, neighbours);
-    sigma += Math.sqrt(2 - 2 * (nearest.at(-1) ?? 1)) / rows;
+    selectNearest(closeness, i, nearest);
+    sigma += Math.sqrt(2 - 2 * (nearest.closeness.at(-1) ?? 1)) / rows;
     row.set(closeness);
   }
   for (let i = 0; i < rows; i++) {
@@ -154,6 +180,6 @@ async function rbfWeights(features: UnitFeatures, gram: GramRows, k: number): Pr
   return weights;
 }
 
-function squareLike({ data, rows }: UnitFeatures): Float {
+function squareLike({ data, rows }: FeatureRows): Float {
   return data instanceof Float64Array ? new Float64Array(rows * rows) : new Float32Array(rows * rows);
 }

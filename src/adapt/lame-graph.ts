@@ -1,6 +1,5 @@
 import { encodeModel, GraphBuilder } from '../runtime/onnx/graph-builder.js';
-import type { AffinityMatrix } from './affinity.js';
-import type { Precision } from './unit-features.js';
+import type { Precision } from './feature-rows.js';
 
 /** TensorProto.DataType of the energy. */
 const DOUBLE = 11;
@@ -17,21 +16,24 @@ export function gramModel(precision: Precision): Uint8Array {
   return encodeModel(graph);
 }
 
+/** How the graph gets λ W: as a matrix, as the neighbours of each sample where λ is 1, or as neighbours and λ. */
+export type PullForm = 'dense' | 'neighbours' | 'weighted-neighbours';
+
 /**
  * An ONNX model of LAME's concave-convex procedure (Boudiaf et al., CVPR 2022): start at
  * Z = softmax(-u), repeat P = λ W Z, Z = softmax(-u + P) until the energy settles.
  *
- * Inputs: `probabilities [N, K]`; W as `neighbours [N, k]` int32 or as `weights [N, N]`, by `form`; `lambda []`;
- * `max_steps []` int64; `noise []` float64, a move of the energy that rounding alone can make.
+ * Inputs: `probabilities [N, K]`; by `form`, λ W as `weights [N, N]`, or W as `neighbours [k, N]` int32, with
+ * `lambda []` or without; `max_steps []` int64; `noise []` float64, a move of the energy that rounding alone can make.
  *
  * Outputs: `assignments [N, K]`, `energy []` float64, `iterations []` int64.
  */
-export function fixedPointModel(form: AffinityMatrix['form'], precision: Precision): Uint8Array {
+export function fixedPointModel(form: PullForm, precision: Precision): Uint8Array {
   const graph = new GraphBuilder('lame');
   graph.input('probabilities', precision, ['N', 'K']);
-  if (form === 'neighbours') graph.input('neighbours', 'int32', ['N', 'k']);
-  else graph.input('weights', precision, ['N', 'N']);
-  graph.input('lambda', precision, []);
+  if (form === 'dense') graph.input('weights', precision, ['N', 'N']);
+  else graph.input('neighbours', 'int32', ['k', 'N']);
+  if (form === 'weighted-neighbours') graph.input('lambda', precision, []);
   graph.input('max_steps', 'int64', []);
   graph.input('noise', 'float64', []);
   const floor = graph.constant(scalar(precision, 1e-10));
@@ -52,8 +54,8 @@ export function fixedPointModel(form: AffinityMatrix['form'], precision: Precisi
   return encodeModel(graph);
 }
 
-/** One pass of the loop; it reads `logits`, `lambda` and W from the graph around it. */
-function stepGraph(form: AffinityMatrix['form'], precision: Precision): GraphBuilder {
+/** One pass of the loop; it reads `logits`, λ and W from the graph around it. */
+function stepGraph(form: PullForm, precision: Precision): GraphBuilder {
   const graph = new GraphBuilder('step');
   graph.input('index', 'int64', []);
   graph.input('go_on', 'bool', []);
@@ -61,11 +63,10 @@ function stepGraph(form: AffinityMatrix['form'], precision: Precision): GraphBui
   graph.input('energy_before', 'float64', []);
   graph.input('iterations_before', 'int64', []);
   const one = graph.constant(integer(1));
-  const pull =
-    form === 'neighbours'
-      ? sumOfRows(graph, 'assignments_before', 'neighbours')
-      : graph.node('MatMul', ['weights', 'assignments_before']);
-  const exponent = graph.node('Add', [graph.node('Mul', [pull, 'lambda']), 'logits']);
+  const exponent =
+    form === 'dense'
+      ? graph.node('Gemm', ['weights', 'assignments_before', 'logits'])
+      : addNeighbours(graph, form, precision);
   graph.node('Softmax', [exponent], { axis: { int: -1 } }, 'assignments_next');
   addEnergy(graph, exponent, 'assignments_next', 'energy_next');
 
@@ -75,10 +76,10 @@ function stepGraph(form: AffinityMatrix['form'], precision: Precision): GraphBui
     graph.node('Mul', [graph.node('Abs', ['energy_before']), share]),
     'noise',
   ]);
-  const settled = graph.node('LessOrEqual', [move, bound]);
+  const moved = graph.node('Greater', [move, bound]);
   // The first two energies are not compared: the one before the first does not exist.
-  const judged = graph.node('Greater', ['index', one]);
-  graph.node('Not', [graph.node('And', [settled, judged])], {}, 'go_on_next');
+  const early = graph.node('LessOrEqual', ['index', one]);
+  graph.node('Or', [moved, early], {}, 'go_on_next');
   graph.node('Add', ['index', one], {}, 'iterations_next');
 
   graph.output('go_on_next', 'bool', []);
@@ -88,9 +89,20 @@ function stepGraph(form: AffinityMatrix['form'], precision: Precision): GraphBui
   return graph;
 }
 
-function sumOfRows(graph: GraphBuilder, matrix: string, indices: string): string {
-  const axes = graph.constant({ type: 'int64', dims: [1], data: BigInt64Array.of(1n) });
-  return graph.node('ReduceSum', [graph.node('Gather', [matrix, indices]), axes], { keepdims: { int: 0 } });
+/**
+ * Adds to each sample's logits the assignments of its neighbours: of all its first, then of all its second, and so on.
+ * All at once would make k matrices, which no longer fit into the processor's cache.
+ */
+function addNeighbours(graph: GraphBuilder, form: PullForm, precision: Precision): string {
+  const pulling =
+    form === 'neighbours' ? 'assignments_before' : graph.node('Mul', ['assignments_before', 'lambda']);
+  const body = new GraphBuilder('neighbour');
+  body.input('sum_before', precision, ['N', 'K']);
+  body.input('neighbour', 'int32', ['N']);
+  body.node('Add', ['sum_before', body.node('Gather', [pulling, 'neighbour'])], {}, 'sum');
+  body.output('sum', precision, ['N', 'K']);
+  const attributes = { body: { graph: body }, num_scan_inputs: { int: 1 } };
+  return graph.node('Scan', ['logits', 'neighbours'], attributes);
 }
 
 /**

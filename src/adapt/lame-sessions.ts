@@ -4,7 +4,7 @@ import type { Provider } from '../runtime/providers.js';
 import { threading } from '../runtime/session.js';
 import type { AffinityMatrix } from './affinity.js';
 import { fixedPointModel, gramModel } from './lame-graph.js';
-import type { Float, Precision, UnitFeatures } from './unit-features.js';
+import type { FeatureRows, Float, Precision } from './feature-rows.js';
 
 /** Where the fixed point iteration ended. */
 export interface FixedPoint {
@@ -27,20 +27,20 @@ export interface FixedPointOptions {
  */
 const FLOAT32_NOISE = 2 ** -24;
 
-/** There are at most six graphs to a provider list; they stay, since making a session takes milliseconds. */
+/** There are at most eight graphs to a provider list; they stay, since making a session takes milliseconds. */
 const sessions = new Map<string, Promise<InferenceSession>>();
 
 /**
  * Rows `[start, start + count)` of the Gram matrix f fᵀ, as `[count, N]`.
  */
 export async function computeGram(
-  { data, rows, cols }: UnitFeatures,
+  { data, rows, cols }: FeatureRows,
   start: number,
   count: number,
   providers: readonly Provider[],
 ): Promise<Float> {
   const precision = precisionOf(data);
-  const session = await sessionFor(`gram ${precision}`, () => gramModel(precision), providers);
+  const session = await sessionFor('gram', precision, () => gramModel(precision), providers);
   const part = floatTensor(data.subarray(start * cols, (start + count) * cols), [count, cols]);
   const { gram } = await session.run({ a: part, b: floatTensor(data, [rows, cols]) });
   return gram.data as Float;
@@ -59,14 +59,14 @@ export async function runFixedPoint(
   const precision = precisionOf(probabilities);
   const { form } = affinity;
   const rows = form === 'dense' ? Math.sqrt(affinity.weights.length) : affinity.indices.length / affinity.k;
-  const model = (): Uint8Array => fixedPointModel(form, precision);
-  const session = await sessionFor(`${form} ${precision}`, model, providers);
+  const pull = form === 'neighbours' && lambda !== 1 ? 'weighted-neighbours' : form;
+  const session = await sessionFor(pull, precision, () => fixedPointModel(pull, precision), providers);
   const { assignments, iterations, energy } = await session.run({
     probabilities: floatTensor(probabilities, [rows, probabilities.length / rows]),
     ...(form === 'dense'
-      ? { weights: floatTensor(affinity.weights, [rows, rows]) }
-      : { neighbours: new Tensor('int32', affinity.indices, [rows, affinity.k]) }),
-    lambda: floatTensor(precision === 'float64' ? Float64Array.of(lambda) : Float32Array.of(lambda), []),
+      ? { weights: floatTensor(scaled(affinity.weights, lambda), [rows, rows]) }
+      : { neighbours: new Tensor('int32', affinity.indices, [affinity.k, rows]) }),
+    ...(pull === 'weighted-neighbours' ? { lambda: floatTensor(numberLike(probabilities, lambda), []) } : {}),
     max_steps: new Tensor('int64', BigInt64Array.of(BigInt(maxSteps)), []),
     noise: floatTensor(Float64Array.of(precision === 'float64' ? 0 : FLOAT32_NOISE * Math.sqrt(rows)), []),
   });
@@ -76,6 +76,14 @@ export async function runFixedPoint(
     iterations: Number((iterations.data as BigInt64Array)[0]),
     energy: (energy.data as Float64Array)[0],
   };
+}
+
+function numberLike(values: Float, value: number): Float {
+  return values instanceof Float64Array ? Float64Array.of(value) : Float32Array.of(value);
+}
+
+function scaled(weights: Float, lambda: number): Float {
+  return lambda === 1 ? weights : weights.map((weight: number) => weight * lambda);
 }
 
 function precisionOf(values: Float): Precision {
@@ -90,13 +98,16 @@ function floatTensor(values: Float, dims: readonly number[]): Tensor {
 
 async function sessionFor(
   name: string,
+  precision: Precision,
   model: () => Uint8Array,
   providers: readonly Provider[],
 ): Promise<InferenceSession> {
-  const key = `${name} ${providers.join(' ')}`;
+  const key = `${name} ${precision} ${providers.join(' ')}`;
   let session = sessions.get(key);
   if (session === undefined) {
-    session = InferenceSession.create(model(), { ...threading(), executionProviders: [...providers] });
+    // Problems in float64 are small: waking more threads takes longer than they save.
+    const threads = threading(precision === 'float64' ? 1 : undefined);
+    session = InferenceSession.create(model(), { ...threads, executionProviders: [...providers] });
     sessions.set(key, session);
   }
   try {

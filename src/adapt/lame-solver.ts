@@ -3,7 +3,7 @@ import type { Matrix } from '../runtime/tensor.js';
 import { BallastError } from '../errors.js';
 import { buildAffinity, type AffinityMatrix, type AffinityOptions } from './affinity.js';
 import { computeGram, runFixedPoint, type FixedPoint } from './lame-sessions.js';
-import { unitFeatures, type Float, type Precision } from './unit-features.js';
+import { measureRows, type Float, type Precision } from './feature-rows.js';
 
 /** Everything that one call of LAME asks for. */
 export interface LameProblem extends AffinityOptions {
@@ -28,17 +28,17 @@ export interface SolverChoices {
  * float32, and float32 at most a digit or two of the answer. Above, float64 takes up to five times as long.
  */
 const FLOAT64_CELLS = 2 ** 12;
-const FLOAT64_PRODUCTS = 2 ** 24;
+const FLOAT64_PRODUCTS = 2 ** 23;
 
 /**
- * Solves a problem in this thread, which it holds for as long as that takes. Overwrites the features.
+ * Solves a problem in this thread, which it holds for as long as that takes. May overwrite the features.
  * @returns Z `[N, K]`, the passes that it took, the energy of the last one
  * @throws BallastError invalid-input where a probability is negative or a number not finite; it names the row
  */
 export async function solveLame(problem: LameProblem, choices: SolverChoices = {}): Promise<FixedPoint> {
   const precision = choices.precision ?? precisionFor(problem);
   const probabilities = checkedProbabilities(problem.probabilities, precision);
-  const features = unitFeatures(problem.features, precision);
+  const features = measureRows(problem.features, precision);
   const gram = (start: number, count: number): Promise<Float> =>
     computeGram(features, start, count, problem.providers);
   const affinity = await buildAffinity(features, gram, problem, choices.form);
@@ -51,12 +51,16 @@ function precisionFor({ probabilities: { rows, cols }, features }: LameProblem):
 }
 
 function checkedProbabilities({ data, cols }: Matrix, precision: Precision): Float {
-  // A plain loop: a callback for each of a million numbers takes longer than all of LAME's other checks.
-  for (let cell = 0; cell < data.length; cell++) {
-    if (data[cell] >= 0 && data[cell] < Infinity) continue;
-    const row = Math.floor(cell / cols);
+  // v - |v| is 0 for what may be, and NaN or less for all else: no branch, a third of the time for a million numbers.
+  let wrong = 0;
+  for (let cell = 0; cell < data.length; cell++) wrong += data[cell] - Math.abs(data[cell]);
+  if (wrong !== 0) {
+    const cell = data.findIndex((value) => !(value >= 0 && value < Infinity));
     const what = Number.isFinite(data[cell]) ? 'negative' : 'not finite';
-    throw new BallastError('invalid-input', `Row ${row} of the probabilities holds a value that is ${what}.`);
+    throw new BallastError(
+      'invalid-input',
+      `Row ${Math.floor(cell / cols)} of the probabilities holds a value that is ${what}.`,
+    );
   }
   return precision === 'float64' ? Float64Array.from(data) : data;
 }

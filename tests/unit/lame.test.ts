@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { runFixedPoint, type FixedPoint } from '#ballast/adapt/lame-sessions.js';
 import { solveLame, type LameProblem, type SolverChoices } from '#ballast/adapt/lame-solver.js';
 import { closeLame, lame } from '#ballast/adapt/lame.js';
-import type { Precision } from '#ballast/adapt/unit-features.js';
+import type { Precision } from '#ballast/adapt/feature-rows.js';
 import type { Matrix } from '#ballast/runtime/tensor.js';
 import { distanceFrom, smallSet, wideSet, type GoldenCase } from './lame-golden.js';
 
