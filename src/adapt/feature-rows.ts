@@ -54,17 +54,23 @@ export function measureRows(features: Matrix, precision: Precision): FeatureRows
   return { data: stored, rows, cols, scales, firstEqual, copies, zero };
 }
 
-/** The norm of a row, and a number in which equal rows agree and others seldom do. */
+/**
+ * The norm of a row, and a number in which equal rows agree and others seldom do. Four sums of squares, so that one
+ * addition does not wait for another; in float64 they neither overflow nor vanish, so if they are not finite, neither
+ * is a feature.
+ */
 function measure(row: Float32Array): { norm: number; print: number } {
-  let squares = 0;
-  let print = 0;
-  // In float64 the square of a float32 neither overflows nor vanishes, so a norm that is not finite has one cause.
-  for (let col = 0; col < row.length; col++) {
-    const value = row[col];
-    squares += value * value;
-    print += value * (col + 1);
+  const whole = row.length - (row.length % 4);
+  let [first, second, third, fourth] = [0, 0, 0, 0];
+  for (let col = 0; col < whole; col += 4) {
+    first += row[col] * row[col];
+    second += row[col + 1] * row[col + 1];
+    third += row[col + 2] * row[col + 2];
+    fourth += row[col + 3] * row[col + 3];
   }
-  return { norm: Math.sqrt(squares), print };
+  for (let col = whole; col < row.length; col++) first += row[col] * row[col];
+  const norm = Math.sqrt(first + second + third + fourth);
+  return { norm, print: first + 2 * second + 3 * third + 5 * fourth };
 }
 
 /** Brings a row of extreme norm near length 1, by a power of 2, which changes no digit; returns the power. */

@@ -1,9 +1,9 @@
 import { readFile } from 'node:fs/promises';
 import { basename, join, relative, resolve, sep } from 'node:path';
-import { closest, distance } from 'fastest-levenshtein';
 import { isNode, LineCounter, parseDocument, type Document } from 'yaml';
 import type { z } from 'zod';
 import { BallastError, messageOf } from '../errors.js';
+import { closestNames } from '../runtime/onnx/closest-names.js';
 import {
   batchingSchema,
   imageInputSchema,
@@ -111,8 +111,8 @@ const KNOWN_KEYS = [
 ].flatMap(({ shape }) => Object.keys(shape));
 
 function suggestion(unknown: string): string {
-  const key = closest(unknown, KNOWN_KEYS);
-  return distance(unknown, key) <= key.length / 2 ? `; did you mean "${key}"?` : '';
+  const key = closestNames(unknown, KNOWN_KEYS, 1).at(0);
+  return key === undefined ? '' : `; did you mean "${key}"?`;
 }
 
 async function readLabels(

@@ -1,3 +1,5 @@
+import { distance as editDistance } from 'fastest-levenshtein';
+
 /**
  * Names that somebody who wrote `wanted` may have meant, most likely first.
  * @param wanted - a name that does not exist
@@ -14,18 +16,8 @@ export function closestNames(wanted: string, names: Iterable<string>, count = 3)
     .map(({ name }) => name);
 }
 
-/** Edits between two names (Levenshtein); a name that holds the other whole is near, however long it is. */
+/** Edits between two names; a name that holds the other whole is near, however long it is. */
 function distance(a: string, b: string): number {
   if (a !== '' && b !== '' && (a.includes(b) || b.includes(a))) return Math.abs(a.length - b.length) / 4;
-  // Past this length the table would cost more than the hint is worth.
-  if (a.length > 256 || b.length > 256) return Infinity;
-  let row = Array.from({ length: b.length + 1 }, (_, j) => j);
-  for (let i = 1; i <= a.length; i++) {
-    const above = row;
-    row = [i];
-    for (let j = 1; j <= b.length; j++) {
-      row[j] = Math.min(above[j] + 1, row[j - 1] + 1, above[j - 1] + (a[i - 1] === b[j - 1] ? 0 : 1));
-    }
-  }
-  return row[b.length];
+  return editDistance(a, b);
 }
