@@ -158,18 +158,23 @@ export class Batcher {
     }
   }
 
-  /** The oldest items that fit into one batch: same shapes, at most `maxBatchSize` rows. */
+  /** The rows of a next batch: all that wait, or an even share of them where several workers can run them. */
+  private batchSize(): number {
+    const { count } = this.workers;
+    const free = count === 1 ? 1 : count * BATCHES_PER_WORKER - this.inFlight;
+    return Math.min(this.limits.maxBatchSize, Math.ceil(this.queued / free));
+  }
+
+  /** The oldest items that fit into one batch: same shapes, and one item or at most `batchSize()` rows. */
   private take(): Item[] {
     const first = this.queue[0];
+    const most = this.batchSize();
     const items: Item[] = [];
     let rows = 0;
     for (const item of this.queue) {
       const size = item.end - item.begin;
-      if (
-        rows + size > this.limits.maxBatchSize ||
-        !sameSampleShapes(item.request.inputs, first.request.inputs)
-      )
-        break;
+      if (items.length > 0 && rows + size > most) break;
+      if (!sameSampleShapes(item.request.inputs, first.request.inputs)) break;
       items.push(item);
       rows += size;
     }

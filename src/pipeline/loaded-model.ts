@@ -1,9 +1,12 @@
-import { readFile } from 'node:fs/promises';
+import { readFile, stat } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import type { Logger } from 'pino';
 import { BallastError } from '../errors.js';
 import { InferenceWorkers } from '../runtime/inference-workers.js';
 import { inspectModel } from '../runtime/onnx/inspect.js';
-import type { ProviderChoice } from '../runtime/providers.js';
+import { externalDataFiles } from '../runtime/onnx/external-data.js';
+import { providersToTry, type ProviderChoice } from '../runtime/providers.js';
+import { planThreads } from '../runtime/thread-plan.js';
 import type { TensorMap, TensorSpec } from '../runtime/tensor.js';
 import type { BatchResult, PipelineObserver, RequestOptions } from './batch.js';
 import { Batcher } from './batcher.js';
@@ -21,10 +24,12 @@ import type { StreamStore } from './streams.js';
 export interface ModelHost {
   /** Providers for models whose model.yaml names none. */
   readonly providers: readonly ProviderChoice[];
-  /** Inference workers a model. */
-  readonly workers: number;
-  /** Threads that one forward pass may use. */
-  readonly threads: number;
+  /** Cores that this process may use. */
+  readonly cores: number;
+  /** Inference workers a model; planned where undefined. */
+  readonly workers: number | undefined;
+  /** Threads that one forward pass may use; planned where undefined. */
+  readonly threads: number | undefined;
   /** Warm-up begins no further batch size after this many milliseconds. */
   readonly warmUpMs: number;
   readonly observer: PipelineObserver;
@@ -65,24 +70,30 @@ export class LoadedModel implements ServedModel {
   static async open(definition: ModelDefinition, host: ModelHost): Promise<LoadedModel> {
     const begin = performance.now();
     const { config, file, name, version } = definition;
-    const found = inspectModel(await readModelBytes(file), { logits: config.classifier.logits });
+    const bytes = await readModelBytes(file);
+    const found = inspectModel(bytes, { logits: config.classifier.logits });
     const tensors = tensorsOf(config, found, name);
     const images = imageInputs(config, found.inputs, name);
     const batching = { ...config.batching, maxBatchSize: batchLimit(config, found.inputs, name) };
     const log = host.log.child({ model: name, version });
+    const providers = config.providers ?? host.providers;
+    const plan = planThreads({
+      ...host,
+      modelBytes: await weightBytes(file, bytes),
+      onCpu: providersToTry(providers)[0] === 'cpu',
+    });
     const workers = await InferenceWorkers.start(
       {
         file,
         expose: [tensors.logits, tensors.features].filter((tensor) => tensor !== undefined),
-        providers: config.providers ?? host.providers,
-        threads: host.threads,
+        providers,
         warmUp: {
           maxBatchSize: batching.maxBatchSize,
           sampleShapes: sampleShapes(config, images),
           budgetMs: host.warmUpMs,
         },
       },
-      host.workers,
+      plan,
       (reason) => {
         log.error({ reason }, 'an inference worker died and was replaced');
       },
@@ -109,8 +120,7 @@ export class LoadedModel implements ServedModel {
         ...tensors,
         classes: found.classes,
         lame: config.lame === undefined ? 'off' : `${lame.affinity}, k ${lame.k}, scope ${lame.scope}`,
-        workers: workers.count,
-        threads: host.threads,
+        ...plan,
         loadMs: Math.round(performance.now() - begin),
       },
       `model ${name} version ${version} runs on ${provider}`,
@@ -197,4 +207,13 @@ async function readModelBytes(file: string): Promise<Uint8Array> {
       },
     );
   }
+}
+
+/** Bytes of a model with the files beside it that hold its weights; a missing one is reported when it is loaded. */
+async function weightBytes(file: string, model: Uint8Array): Promise<number> {
+  const sizes = externalDataFiles(model).map(async (name) => {
+    const found = await stat(join(dirname(file), name)).catch(() => undefined);
+    return found?.size ?? 0;
+  });
+  return (await Promise.all(sizes)).reduce((sum, size) => sum + size, model.byteLength);
 }

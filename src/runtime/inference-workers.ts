@@ -3,12 +3,16 @@ import { BallastError, type ErrorCode } from '../errors.js';
 import type { Provider } from './providers.js';
 import type { SessionSpec } from './session.js';
 import { buffersOf, type TensorMap, type TensorSpec } from './tensor.js';
+import { BETWEEN_LAYERS, BETWEEN_REQUESTS, type ThreadPlan } from './thread-plan.js';
 import type { WarmUp } from './warm-up.js';
 
-/** What an inference worker is started with. */
-export interface WorkerSpec extends SessionSpec {
+/** The model that workers are started with. */
+export interface ModelSpec extends Omit<SessionSpec, 'threads' | 'spinMicroseconds'> {
   readonly warmUp: WarmUp;
 }
+
+/** What an inference worker is started with. */
+export interface WorkerSpec extends SessionSpec, ModelSpec {}
 
 /** A batch on its way to a worker. */
 export interface ToWorker {
@@ -50,29 +54,33 @@ interface Pending {
  * the main thread. A worker that dies fails its own batches alone and is replaced.
  */
 export class InferenceWorkers {
-  private readonly workers: InferenceWorker[] = [];
+  /** Run batches side by side. */
+  private readonly beside: InferenceWorker[] = [];
+  /** None, or one, which runs a batch that is alone, on more cores. */
+  private readonly alone: InferenceWorker[] = [];
   private closed = false;
 
-  private constructor(
-    private readonly spec: WorkerSpec,
-    private readonly onReplaced: (reason: string) => void,
-  ) {}
+  private constructor(private readonly onReplaced: (reason: string) => void) {}
 
   /**
-   * Starts `count` workers and waits until each has its model loaded and warm.
-   * @param spec - the model and how it runs
-   * @param count - workers to start
+   * Starts the workers and waits until each has its model loaded and warm.
+   * @param model - the model and how it runs
+   * @param plan - how many workers, and their threads
    * @param onReplaced - told when a worker died and another took its place
    * @throws BallastError invalid-model or unavailable where the model cannot be loaded
    */
   static async start(
-    spec: WorkerSpec,
-    count: number,
+    model: ModelSpec,
+    plan: ThreadPlan,
     onReplaced: (reason: string) => void = () => undefined,
   ): Promise<InferenceWorkers> {
-    const pool = new InferenceWorkers(spec, onReplaced);
+    const pool = new InferenceWorkers(onReplaced);
+    const spec = { ...model, threads: plan.threads, spinMicroseconds: BETWEEN_LAYERS };
+    const aloneSpec = { ...model, threads: plan.alone ?? 0, spinMicroseconds: BETWEEN_REQUESTS };
     try {
-      for (let i = 0; i < count; i++) pool.workers.push(await pool.startWorker());
+      // One after another, since each warms its model on the same cores.
+      for (let i = 0; i < plan.workers; i++) await pool.startWorker(spec, pool.beside, i);
+      if (plan.alone !== undefined) await pool.startWorker(aloneSpec, pool.alone, 0);
     } catch (error) {
       await pool.close();
       throw error;
@@ -82,15 +90,16 @@ export class InferenceWorkers {
 
   /** Inputs, outputs and provider of the model. */
   get info(): SessionInfo {
-    return this.workers[0].info;
+    return this.beside[0].info;
   }
 
+  /** Workers that run batches side by side. */
   get count(): number {
-    return this.workers.length;
+    return this.beside.length;
   }
 
   /**
-   * Runs a batch on the worker with the least to do.
+   * Runs a batch: on the worker for lone batches where no other is running, or else on the one with the least to do.
    * @param inputs - by graph input; the memory behind them moves to the worker, so no other tensor may share it
    * @param fetches - names of the outputs wanted
    * @throws BallastError invalid-input with onnxruntime's reason; unavailable where the worker died
@@ -98,34 +107,28 @@ export class InferenceWorkers {
   run(inputs: TensorMap, fetches: readonly string[]): Promise<ForwardPass> {
     if (this.closed)
       return Promise.reject(new BallastError('unavailable', 'The model is being taken out of service.'));
-    const worker = this.workers.reduce((least, other) => (other.load < least.load ? other : least));
-    return worker.run(inputs, fetches);
+    const least = this.beside.reduce((one, other) => (other.load < one.load ? other : one));
+    const isAlone = this.beside.every(({ load }) => load === 0) && this.alone[0]?.load === 0;
+    return (isAlone ? this.alone[0] : least).run(inputs, fetches);
   }
 
   /** Ends the threads; batches still running fail. */
   async close(): Promise<void> {
     this.closed = true;
-    await Promise.all(this.workers.map((worker) => worker.terminate()));
+    await Promise.all([...this.beside, ...this.alone].map((worker) => worker.terminate()));
   }
 
-  private async startWorker(): Promise<InferenceWorker> {
-    return InferenceWorker.start(this.spec, (dead, reason) => {
+  /** Starts the worker of a place, and another whenever it dies. */
+  private async startWorker(spec: WorkerSpec, places: InferenceWorker[], place: number): Promise<void> {
+    const worker = await InferenceWorker.start(spec, (reason) => {
       if (this.closed) return;
       this.onReplaced(reason);
-      void this.replace(dead);
+      this.startWorker(spec, places, place).catch((error: unknown) => {
+        this.onReplaced(`and it cannot be started again: ${String(error)}`);
+      });
     });
-  }
-
-  private async replace(dead: InferenceWorker): Promise<void> {
-    const index = this.workers.indexOf(dead);
-    if (index < 0) return;
-    try {
-      const worker = await this.startWorker();
-      if (this.closed) await worker.terminate();
-      else this.workers[index] = worker;
-    } catch (error) {
-      this.onReplaced(`and it cannot be started again: ${String(error)}`);
-    }
+    if (this.closed) await worker.terminate();
+    else places[place] = worker;
   }
 }
 
@@ -139,10 +142,7 @@ class InferenceWorker {
     readonly info: SessionInfo,
   ) {}
 
-  static start(
-    spec: WorkerSpec,
-    onDeath: (worker: InferenceWorker, reason: string) => void,
-  ): Promise<InferenceWorker> {
+  static start(spec: WorkerSpec, onDeath: (reason: string) => void): Promise<InferenceWorker> {
     const thread = new Worker(new URL('./inference-worker.js', import.meta.url), { workerData: spec });
     return new Promise((resolve, reject) => {
       let worker: InferenceWorker | undefined;
@@ -165,7 +165,7 @@ class InferenceWorker {
           );
         } else {
           worker.die(reason);
-          onDeath(worker, reason);
+          onDeath(reason);
         }
       });
     });

@@ -5,6 +5,7 @@ import { toFloat16, toFloat32 } from './float16.js';
 import { prepareModel } from './onnx/prepare-model.js';
 import { providersToTry, type Provider, type ProviderChoice } from './providers.js';
 import type { Tensor, TensorMap, TensorSpec, TensorType } from './tensor.js';
+import { BETWEEN_LAYERS } from './thread-plan.js';
 
 /** What a session is made from. */
 export interface SessionSpec {
@@ -15,6 +16,8 @@ export interface SessionSpec {
   readonly providers: readonly ProviderChoice[];
   /** Threads that one run may use. */
   readonly threads: number;
+  /** How long a thread spins: see `threading`. */
+  readonly spinMicroseconds: number;
 }
 
 /** An ONNX model that runs in this thread: `run` holds the thread until the answer is there. */
@@ -45,7 +48,7 @@ export class Session {
     // onnxruntime writes an error to stderr for each provider that is not there; it is reported here instead.
     env.logLevel = 'fatal';
     for (const provider of providersToTry(spec.providers)) {
-      const base = threading(spec.threads);
+      const base = threading(spec.threads, spec.spinMicroseconds);
       const session = { ...(base.extra?.session as object), ...sessionOptions.extra?.session };
       const options = { ...base, extra: { session }, executionProviders: [provider] };
       try {
@@ -96,16 +99,17 @@ export class Session {
 
 /**
  * Thread settings of every session. They are always explicit, since onnxruntime's own default counts the cores of
- * the host and not of the container; and a thread that has nothing to do spins for 20 µs only, which bridges
- * the gaps between the layers of a network, and leaves the core to decoding and HTTP after that.
+ * the host and not of the container.
  * @param threads - threads that one run may use
+ * @param spinMicroseconds - how long a thread that has nothing to do spins before it sleeps. The default bridges the
+ *   gaps between the layers of a network, and leaves the core to decoding and HTTP after that
  */
-export function threading(threads = availableParallelism()): InferenceSession.SessionOptions {
-  return {
-    intraOpNumThreads: threads,
-    interOpNumThreads: 1,
-    extra: { session: { intra_op: { allow_spinning: '1', spin_duration_us: '20' } } },
-  };
+export function threading(
+  threads = availableParallelism(),
+  spinMicroseconds = BETWEEN_LAYERS,
+): InferenceSession.SessionOptions {
+  const session = { intra_op: { allow_spinning: '1', spin_duration_us: String(spinMicroseconds) } };
+  return { intraOpNumThreads: threads, interOpNumThreads: 1, extra: { session } };
 }
 
 function toSpec(value: InferenceSession.ValueMetadata): TensorSpec {

@@ -19,8 +19,9 @@ export async function createServer(options: ServerOptions = {}, logger?: Logger)
   const models = await ModelRegistry.open({
     directory: config.models,
     providers: [config.provider],
+    cores: availableCores(),
     workers: config.workers,
-    threads: config.threads ?? availableCores(),
+    threads: config.threads,
     warmUpMs: config.warmUp * 1000,
     observer: metrics,
     log,

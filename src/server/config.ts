@@ -37,11 +37,12 @@ export const serverConfigSchema = z.strictObject({
   provider: providerSchema
     .default('auto')
     .meta({ description: 'where models run; auto: cuda, then webgpu, then cpu', argument: 'NAME' }),
-  workers: numeric(z.int().min(1).max(64))
-    .default(1)
-    .meta({ description: 'inference threads a model', argument: 'N' }),
+  workers: numeric(z.int().min(1).max(64)).optional().meta({
+    description: 'inference workers a model; default: small ones on a CPU one a core and one for all, else 1',
+    argument: 'N',
+  }),
   threads: numeric(z.int().min(1).max(1024)).optional().meta({
-    description: "onnxruntime's threads a worker; default: as many as there are cores",
+    description: "onnxruntime's threads a worker; default: what suits the workers and the cores",
     argument: 'N',
   }),
   warmUp: numeric(z.number().min(0).max(3600)).default(10).meta({

@@ -6,13 +6,19 @@ const FLUSH_MS = 1000;
 
 let standardOutput: ReturnType<typeof pino.destination> | undefined;
 
-/**
- * Lines are handed to the system in the background: a slow reader of the log does not slow requests down. A least
- * length above zero makes `flush` wait for them.
- */
+/** Lines are written together when they fill this many bytes, or this many milliseconds after the first. */
+const TOGETHER_BYTES = 8192;
+const TOGETHER_MS = 100;
+
+/** Lines are handed to the system in the background: a slow reader of the log does not slow requests down. */
 function destination(): ReturnType<typeof pino.destination> {
   if (!standardOutput) {
-    const output = pino.destination({ fd: 1, sync: false, minLength: 1 });
+    const output = pino.destination({
+      fd: 1,
+      sync: false,
+      minLength: TOGETHER_BYTES,
+      periodicFlush: TOGETHER_MS,
+    });
     process.once('exit', () => {
       output.flushSync();
     });

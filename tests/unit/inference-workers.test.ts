@@ -2,19 +2,20 @@ import { fileURLToPath } from 'node:url';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import type { Worker } from 'node:worker_threads';
 import { afterEach, describe, expect, it } from 'vitest';
-import { InferenceWorkers, type WorkerSpec } from '#ballast/runtime/inference-workers.js';
+import { InferenceWorkers, type ModelSpec } from '#ballast/runtime/inference-workers.js';
 import type { TensorMap } from '#ballast/runtime/tensor.js';
 
 const fixture = (name: string): string => fileURLToPath(new URL(`../fixtures/onnx/${name}`, import.meta.url));
 
-const spec = (file: string, more: Partial<WorkerSpec> = {}): WorkerSpec => ({
+const spec = (file: string, more: Partial<ModelSpec> = {}): ModelSpec => ({
   file: fixture(file),
   expose: [],
   providers: ['cpu'],
-  threads: 1,
   warmUp: { maxBatchSize: 4, sampleShapes: {}, budgetMs: 1000 },
   ...more,
 });
+
+const ONE = { workers: 1, threads: 1, alone: undefined };
 
 const pools: InferenceWorkers[] = [];
 async function start(...args: Parameters<typeof InferenceWorkers.start>): Promise<InferenceWorkers> {
@@ -40,7 +41,7 @@ const slow = (trips: bigint): TensorMap => ({
 
 describe('InferenceWorkers', () => {
   it('runs a model of several inputs and outputs, and says where', async () => {
-    const pool = await start(spec('add_sub-fp32.onnx'), 2);
+    const pool = await start(spec('add_sub-fp32.onnx'), { workers: 2, threads: 1, alone: undefined });
     expect(pool.info.provider).toBe('cpu');
     expect(pool.info.inputs.map(({ name, dims }) => [name, dims])).toEqual([
       ['INPUT0', [-1, 16]],
@@ -52,18 +53,18 @@ describe('InferenceWorkers', () => {
   });
 
   it('refuses a provider that was named and is missing, and lets auto find one that works', async () => {
-    await expect(start(spec('add_sub-fp32.onnx', { providers: ['cuda'] }), 1)).rejects.toMatchObject({
+    await expect(start(spec('add_sub-fp32.onnx', { providers: ['cuda'] }), ONE)).rejects.toMatchObject({
       code: 'unavailable',
       message: expect.stringMatching(/cuda.*install:cuda/) as string,
     });
-    const pool = await start(spec('add_sub-fp32.onnx', { providers: ['auto'] }), 1);
+    const pool = await start(spec('add_sub-fp32.onnx', { providers: ['auto'] }), ONE);
     expect(pool.info.provider).toBe('cpu');
-    const listed = await start(spec('add_sub-fp32.onnx', { providers: ['cuda', 'cpu'] }), 1);
+    const listed = await start(spec('add_sub-fp32.onnx', { providers: ['cuda', 'cpu'] }), ONE);
     expect(listed.info).toMatchObject({ provider: 'cpu', failures: [expect.stringMatching(/^cuda: /)] });
   });
 
   it('keeps the event loop free while a model runs for seconds', async () => {
-    const pool = await start(spec('slow.onnx'), 1);
+    const pool = await start(spec('slow.onnx'), ONE);
     const begin = performance.now();
     await pool.run(slow(20n), ['OUTPUT']);
     const trips = BigInt(Math.ceil((20 * 1500) / (performance.now() - begin)));
@@ -78,22 +79,36 @@ describe('InferenceWorkers', () => {
 
   it('answers what a dead worker had with an error and replaces it', async () => {
     const reasons: string[] = [];
-    const pool = await start(spec('slow.onnx'), 1, (reason) => reasons.push(reason));
+    const pool = await start(spec('slow.onnx'), ONE, (reason) => reasons.push(reason));
     // A thread ends only once onnxruntime returns, so the run must be a short one.
     const lost = pool.run(slow(200n), ['OUTPUT']);
-    const { workers } = pool as unknown as { workers: { thread: Worker }[] };
-    const dead = workers[0];
+    const { beside } = pool as unknown as { beside: { thread: Worker }[] };
+    const dead = beside[0];
     void dead.thread.terminate();
     await expect(lost).rejects.toMatchObject({ code: 'unavailable' });
     expect(reasons).toHaveLength(1);
-    await expect.poll(() => workers[0] !== dead, { timeout: 10_000 }).toBe(true);
+    await expect.poll(() => beside[0] !== dead, { timeout: 10_000 }).toBe(true);
     await expect(pool.run(slow(1n), ['OUTPUT'])).resolves.toMatchObject({
       outputs: { OUTPUT: { dims: [1, 16] } },
     });
   });
 
+  it('runs a lone batch on the worker for those, and what comes beside it on the others', async () => {
+    const pool = await start(spec('slow.onnx'), { workers: 2, threads: 1, alone: 1 });
+    const { beside, alone } = pool as unknown as Record<'beside' | 'alone', { load: number }[]>;
+    const loads = (): number[] => [...alone, ...beside].map(({ load }) => load);
+    const first = pool.run(slow(50n), ['OUTPUT']);
+    expect(loads()).toEqual([1, 0, 0]);
+    const others = [pool.run(slow(50n), ['OUTPUT']), pool.run(slow(50n), ['OUTPUT'])];
+    expect(loads()).toEqual([1, 1, 1]);
+    await Promise.all([first, ...others]);
+    const next = pool.run(slow(1n), ['OUTPUT']);
+    expect(loads()).toEqual([1, 0, 0]);
+    await next;
+  });
+
   it('answers a run that the model refuses with its reason and runs on', async () => {
-    const pool = await start(spec('add_sub-fp32.onnx'), 1);
+    const pool = await start(spec('add_sub-fp32.onnx'), ONE);
     const wrong = {
       ...pair(),
       INPUT1: { type: 'float32' as const, dims: [3, 3], data: new Float32Array(9) },

@@ -19,6 +19,7 @@ async function openRegistry(directory: string): Promise<ModelRegistry> {
   const registry = await ModelRegistry.open({
     directory,
     providers: ['cpu'],
+    cores: 1,
     workers: 1,
     threads: 1,
     warmUpMs: 200,
