@@ -164,8 +164,12 @@ def logits_of(model, images, batch=500):
     return torch.cat(out)
 
 
-def train(args, images, labels, held_images, held_labels):
-    """The trained model, continued from a checkpoint where there is one."""
+def train(args, images, labels, held_images, held_labels, perturb=None, watch=None):
+    """The trained model, continued from a checkpoint where there is one.
+
+    ``perturb(model, x, y, generator)`` changes the normalised images of a step
+    before the network learns from them; ``watch(model)`` is a line about the
+    held-out images, printed after each epoch."""
     torch.manual_seed(args.seed)
     model = networks.SpeedNet(tuple(args.widths))
     sample = torch.from_numpy(images[:: max(1, len(images) // 5000)]).permute(0, 3, 1, 2)
@@ -179,7 +183,7 @@ def train(args, images, labels, held_images, held_labels):
     # A checkpoint of other settings must not be continued by mistake.
     recipe = {k: v for k, v in vars(args).items()
               if k not in ("data", "work", "out", "threads", "sharpen")}
-    kept = args.work / "checkpoint.pt"
+    kept = args.work / f"checkpoint{'-' + args.kind if 'kind' in args else ''}.pt"
     first, spent = 0, 0.0
     if kept.exists():
         state = torch.load(kept, weights_only=True)
@@ -194,10 +198,13 @@ def train(args, images, labels, held_images, held_labels):
     for epoch in range(first, args.epochs):
         start, loss_sum, hits = time.time(), 0.0, 0
         model.train()
+        gen = torch.Generator().manual_seed(args.seed * 7_919 + epoch)
         for i, (x, y) in enumerate(batches.epoch(epoch)):
             step = epoch * len(batches) + i
             for group in opt.param_groups:
                 group["lr"] = group["peak"] * rate(step / total)
+            if perturb:
+                x = perturb(model, x, y, gen)
             with torch.autocast("cpu", torch.bfloat16, enabled=args.bf16):
                 features = model.features(x)
             # The head and the loss in full precision: cheap, and the logits
@@ -229,6 +236,7 @@ def train(args, images, labels, held_images, held_labels):
               f"train {hits / len(batches) / args.batch:.4f}  "
               f"held-out {(out.argmax(1) == target).float().mean():.4f}  "
               f"nll {F.cross_entropy(out, target):.4f}  "
+              f"{watch(model) + '  ' if watch else ''}"
               f"{time.time() - start:.0f} s  ETA {left / 60:.1f} min", flush=True)
     print(f"trained in {spent / 60:.1f} min", flush=True)
     return model
