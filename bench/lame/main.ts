@@ -1,6 +1,7 @@
 /**
  * LAME of Ballast beside the same formulas in PyTorch, by turns in one run, with as many threads.
- * Usage: PYTHON=path/to/python npm run bench:lame -- [--rounds 15] [--affinities knn,rbf,linear] [--json FILE]
+ * Usage: PYTHON=path/to/python npm run bench:lame -- [--rounds 15] [--affinities knn,rbf,linear]
+ *        [--samples 64,256,1024] [--json FILE]
  */
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { availableParallelism, tmpdir } from 'node:os';
@@ -11,10 +12,6 @@ import { formatTable } from '../shift/table.js';
 import { measure, type Row } from './measure.js';
 import { startPeer } from './peer.js';
 import { makeProblem, type Size } from './problem.js';
-
-const SIZES: readonly Size[] = [64, 256, 1024].flatMap((N) =>
-  [10, 1000].flatMap((K) => [512, 2048].map((D) => ({ N, K, D }))),
-);
 
 /** What must hold of kNN, which is the default; ratios are PyTorch's time with torch.cdist over Ballast's. */
 const TARGETS: readonly { readonly text: string; readonly holds: (row: Row) => boolean }[] = [
@@ -30,19 +27,24 @@ function cells({ affinity, N, K, D, ballast, cdist, differences, iterations, apa
   const ms = (value: number | undefined): string => (value === undefined ? '-' : value.toFixed(2));
   const ratio = (value: number | undefined): string =>
     value === undefined ? '-' : (value / ballast).toFixed(1);
-  const sizes = [N, K, D].map(String);
+  const size = [N, K, D].map(String);
   const passes = `${iterations.ballast} / ${iterations.peer}`;
   const peers = [ms(cdist), ratio(cdist), ms(differences), ratio(differences)];
-  return [affinity, ...sizes, ms(ballast), ...peers, passes, apart.toExponential(1), held.toFixed(1)];
+  return [affinity, ...size, ms(ballast), ...peers, passes, apart.toExponential(1), held.toFixed(1)];
 }
 
 const { values } = parseArgs({
   options: {
     rounds: { type: 'string', default: '15' },
     affinities: { type: 'string', default: 'knn,rbf,linear' },
+    samples: { type: 'string', default: '64,256,1024' },
     json: { type: 'string' },
   },
 });
+const sizes: Size[] = values.samples
+  .split(',')
+  .map(Number)
+  .flatMap((N) => [10, 1000].flatMap((K) => [512, 2048].map((D) => ({ N, K, D }))));
 const threads = availableParallelism();
 const folder = mkdtempSync(join(tmpdir(), 'ballast-lame-'));
 const rows: Row[] = [];
@@ -51,7 +53,7 @@ try {
   process.stderr.write(
     `PyTorch ${peer.version}, ${threads} threads on both sides, ${values.rounds} rounds\n`,
   );
-  for (const size of SIZES) {
+  for (const size of sizes) {
     const problem = makeProblem(size, folder);
     for (const affinity of values.affinities.split(',') as Affinity[]) {
       process.stderr.write(`${affinity} N=${size.N} K=${size.K} D=${size.D} ...\n`);

@@ -25,8 +25,8 @@ export interface Row {
 /** Idle threads of the other side may spin for a moment after its runs; this long they get to go to sleep. */
 const PAUSE_MS = 20;
 /** Each side runs for about this long in a row, as in a busy server, before it is the other's turn. */
-const TURN_MS = 40;
-const MOST_RUNS = 20;
+const TURN_MS = 100;
+const MOST_RUNS = 200;
 /** Runs of each side before it is measured. */
 const WARM_UP = 10;
 /** Bytes that the N × N × D differences may take. */
@@ -50,14 +50,13 @@ export async function measure(
     ballast: await runBallast(problem, affinity, WARM_UP),
     cdist: await peer.run(problem, affinity, 'cdist', WARM_UP),
   };
-  const runs = { ballast: runsInTurn(warm.ballast.ms), cdist: runsInTurn(warm.cdist.ms) };
+  const runs = { ballast: runsInTurn(warm.ballast), cdist: runsInTurn(warm.cdist.ms) };
   const times = { ballast: [] as number[], cdist: [] as number[], differences: [] as number[] };
   let held = 0;
   for (let round = 0; round < rounds; round++) {
     await setTimeout(PAUSE_MS);
-    const turn = await runBallast(problem, affinity, runs.ballast);
-    times.ballast.push(...turn.ms);
-    held = Math.max(held, turn.held);
+    times.ballast.push(...(await runBallast(problem, affinity, runs.ballast)));
+    held = Math.max(held, await longestHeld(problem, affinity));
     await setTimeout(PAUSE_MS);
     times.cdist.push(...(await peer.run(problem, affinity, 'cdist', runs.cdist)).ms);
     if (!withDifferences || round >= 3) continue;
@@ -79,23 +78,25 @@ function runsInTurn(ms: readonly number[]): number {
   return Math.max(1, Math.min(MOST_RUNS, Math.floor(TURN_MS / median(ms))));
 }
 
-async function runBallast(
-  problem: Problem,
-  affinity: Affinity,
-  runs: number,
-): Promise<{ ms: number[]; held: number }> {
-  const delay = monitorEventLoopDelay({ resolution: 1 });
+async function runBallast(problem: Problem, affinity: Affinity, runs: number): Promise<number[]> {
   const ms: number[] = [];
-  delay.enable();
   for (let run = 0; run < runs; run++) {
     const start = performance.now();
     await lame(problem.probabilities, problem.features, { affinity });
     ms.push(performance.now() - start);
   }
+  return ms;
+}
+
+/** How long the event loop is held at most during a few runs, which are not timed: looking costs a little. */
+async function longestHeld(problem: Problem, affinity: Affinity): Promise<number> {
+  const delay = monitorEventLoopDelay({ resolution: 1 });
+  delay.enable();
+  await runBallast(problem, affinity, 5);
   // The end of the last call is over when the next timer has run.
   await setTimeout(2);
   delay.disable();
-  return { ms, held: delay.max / 1e6 };
+  return delay.max / 1e6;
 }
 
 function largestDifference({ probabilities: { data } }: LameResult, file: string): number {

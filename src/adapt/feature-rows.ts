@@ -50,7 +50,7 @@ export function measureRows(features: Matrix, precision: Precision): FeatureRows
     if (equal === undefined) rowsByPrint.set(print, [...alike, row]);
     else copies.push(row);
   }
-  const stored = precision === 'float64' ? Float64Array.from(data) : data;
+  const stored = precision === 'float64' ? new Float64Array(data) : data;
   return { data: stored, rows, cols, scales, firstEqual, copies, zero };
 }
 

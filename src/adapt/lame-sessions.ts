@@ -27,7 +27,22 @@ export interface FixedPointOptions {
  */
 const FLOAT32_NOISE = 2 ** -24;
 
-/** There are at most eight graphs to a provider list; they stay, since making a session takes milliseconds. */
+/**
+ * Measured: up to this many products of a Gram matrix, and probabilities of a batch, one thread is quicker than
+ * waking more.
+ */
+const SMALL_GRAM = 2 ** 22;
+const SMALL_BATCH = 2 ** 13;
+
+/** What sessions of the same graph may differ in. */
+interface SessionKind {
+  readonly precision: Precision;
+  /** Threads that a run may use; as many as there are cores when undefined. */
+  readonly threads: number | undefined;
+  readonly providers: readonly Provider[];
+}
+
+/** There are at most sixteen to a provider list; they stay, since making a session takes milliseconds. */
 const sessions = new Map<string, Promise<InferenceSession>>();
 
 /**
@@ -40,7 +55,8 @@ export async function computeGram(
   providers: readonly Provider[],
 ): Promise<Float> {
   const precision = precisionOf(data);
-  const session = await sessionFor('gram', precision, () => gramModel(precision), providers);
+  const threads = count * rows * cols <= SMALL_GRAM ? 1 : undefined;
+  const session = await sessionFor('gram', { precision, threads, providers }, () => gramModel(precision));
   const part = floatTensor(data.subarray(start * cols, (start + count) * cols), [count, cols]);
   const { gram } = await session.run({ a: part, b: floatTensor(data, [rows, cols]) });
   return gram.data as Float;
@@ -60,7 +76,9 @@ export async function runFixedPoint(
   const { form } = affinity;
   const rows = form === 'dense' ? Math.sqrt(affinity.weights.length) : affinity.indices.length / affinity.k;
   const pull = form === 'neighbours' && lambda !== 1 ? 'weighted-neighbours' : form;
-  const session = await sessionFor(pull, precision, () => fixedPointModel(pull, precision), providers);
+  const threads = probabilities.length <= SMALL_BATCH ? 1 : undefined;
+  const model = (): Uint8Array => fixedPointModel(pull, precision);
+  const session = await sessionFor(pull, { precision, threads, providers }, model);
   const { assignments, iterations, energy } = await session.run({
     probabilities: floatTensor(probabilities, [rows, probabilities.length / rows]),
     ...(form === 'dense'
@@ -98,16 +116,14 @@ function floatTensor(values: Float, dims: readonly number[]): Tensor {
 
 async function sessionFor(
   name: string,
-  precision: Precision,
+  { precision, threads, providers }: SessionKind,
   model: () => Uint8Array,
-  providers: readonly Provider[],
 ): Promise<InferenceSession> {
-  const key = `${name} ${precision} ${providers.join(' ')}`;
+  const key = [name, precision, threads, ...providers].join(' ');
   let session = sessions.get(key);
   if (session === undefined) {
-    // Problems in float64 are small: waking more threads takes longer than they save.
-    const threads = threading(precision === 'float64' ? 1 : undefined);
-    session = InferenceSession.create(model(), { ...threads, executionProviders: [...providers] });
+    const options = { ...threading(threads), executionProviders: [...providers] };
+    session = InferenceSession.create(model(), options);
     sessions.set(key, session);
   }
   try {

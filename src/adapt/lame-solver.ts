@@ -28,7 +28,7 @@ export interface SolverChoices {
  * float32, and float32 at most a digit or two of the answer. Above, float64 takes up to five times as long.
  */
 const FLOAT64_CELLS = 2 ** 12;
-const FLOAT64_PRODUCTS = 2 ** 23;
+const FLOAT64_PRODUCTS = 1.5e6;
 
 /**
  * Solves a problem in this thread, which it holds for as long as that takes. May overwrite the features.
@@ -62,5 +62,5 @@ function checkedProbabilities({ data, cols }: Matrix, precision: Precision): Flo
       `Row ${Math.floor(cell / cols)} of the probabilities holds a value that is ${what}.`,
     );
   }
-  return precision === 'float64' ? Float64Array.from(data) : data;
+  return precision === 'float64' ? new Float64Array(data) : data;
 }
