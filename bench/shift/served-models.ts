@@ -37,8 +37,9 @@ export async function serveModels(
     const registry = await ModelRegistry.open({
       directory,
       providers: ['auto'],
+      cores: availableParallelism(),
       workers: 1,
-      threads: availableParallelism(),
+      threads: undefined,
       warmUpMs: 1000,
       observer: SILENT,
       log: pino({ level: 'silent' }),

@@ -4,7 +4,6 @@ import type { Logger } from 'pino';
 import { BallastError } from '../errors.js';
 import { InferenceWorkers } from '../runtime/inference-workers.js';
 import { inspectModel } from '../runtime/onnx/inspect.js';
-import { externalDataFiles } from '../runtime/onnx/external-data.js';
 import { providersToTry, type ProviderChoice } from '../runtime/providers.js';
 import { planThreads } from '../runtime/thread-plan.js';
 import type { TensorMap, TensorSpec } from '../runtime/tensor.js';
@@ -79,7 +78,7 @@ export class LoadedModel implements ServedModel {
     const providers = config.providers ?? host.providers;
     const plan = planThreads({
       ...host,
-      modelBytes: await weightBytes(file, bytes),
+      modelBytes: await weightBytes(file, bytes, found.externalData),
       onCpu: providersToTry(providers)[0] === 'cpu',
     });
     const workers = await InferenceWorkers.start(
@@ -210,8 +209,8 @@ async function readModelBytes(file: string): Promise<Uint8Array> {
 }
 
 /** Bytes of a model with the files beside it that hold its weights; a missing one is reported when it is loaded. */
-async function weightBytes(file: string, model: Uint8Array): Promise<number> {
-  const sizes = externalDataFiles(model).map(async (name) => {
+async function weightBytes(file: string, model: Uint8Array, external: readonly string[]): Promise<number> {
+  const sizes = external.map(async (name) => {
     const found = await stat(join(dirname(file), name)).catch(() => undefined);
     return found?.size ?? 0;
   });

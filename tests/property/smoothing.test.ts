@@ -1,0 +1,139 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { gaussianRadius, lipschitzRadius } from '#ballast/robust/certificate.js';
+import { lowerBound, upperBound } from '#ballast/robust/clopper-pearson.js';
+import { normalQuantile } from '#ballast/robust/normal.js';
+import { smooth } from '#ballast/robust/smoothing.js';
+import { softmax } from '#ballast/runtime/matrix.js';
+import type { Matrix } from '#ballast/runtime/tensor.js';
+
+const unit = fc.double({ min: 0, max: 1, noNaN: true });
+
+/** Two matrices of logits of one shape, up to ±1e4. */
+const logits = fc
+  .tuple(fc.integer({ min: 1, max: 5 }), fc.integer({ min: 2, max: 8 }))
+  .chain(([rows, cols]) => {
+    const one = fc
+      .array(fc.float({ min: -1e4, max: 1e4, noNaN: true }), { minLength: rows * cols, maxLength: rows * cols })
+      .map((values): Matrix => ({ data: Float32Array.from(values), rows, cols }));
+    return fc.tuple(one, one);
+  });
+
+/** The two greatest probabilities of a classifier. */
+const topTwo = fc.tuple(unit, unit).map(([first, share]) => {
+  const second = Math.min(first, 1 - first) * share;
+  return [first, second] as const;
+});
+
+describe('adaptive smoothing', () => {
+  it('gives the standard classifier at alpha 0 and the robust one at alpha 1', () => {
+    fc.assert(
+      fc.property(logits, ([standard, robust]) => {
+        for (const [alpha, alone] of [
+          [0, standard],
+          [1, robust],
+        ] as const) {
+          const mixed = smooth(standard, robust, alpha).data.map(Math.exp);
+          const expected = softmax(alone).data;
+          mixed.forEach((value, i) => {
+            expect(Math.abs(value - expected[i]!)).toBeLessThan(1e-6);
+          });
+        }
+      }),
+    );
+  });
+
+  it('answers finite log-probabilities whose exponentials sum to 1', () => {
+    fc.assert(
+      fc.property(logits, unit, ([standard, robust], alpha) => {
+        const { data, rows, cols } = smooth(standard, robust, alpha);
+        expect(data.every(Number.isFinite)).toBe(true);
+        for (let row = 0; row < rows; row++) {
+          const sum = data.subarray(row * cols, (row + 1) * cols).reduce((total, p) => total + Math.exp(p), 0);
+          expect(Math.abs(sum - 1)).toBeLessThan(1e-5);
+        }
+      }),
+    );
+  });
+
+  it('treats every sample alone', () => {
+    fc.assert(
+      fc.property(logits, unit, ([standard, robust], alpha) => {
+        const together = smooth(standard, robust, alpha);
+        const { cols } = together;
+        const first = (m: Matrix): Matrix => ({ data: m.data.slice(0, cols), rows: 1, cols });
+        expect(smooth(first(standard), first(robust), alpha).data).toEqual(together.data.slice(0, cols));
+      }),
+    );
+  });
+});
+
+describe('a certified radius', () => {
+  it('never grows when alpha falls, nor when the margin does', () => {
+    const L = Math.sqrt(2 / Math.PI) / 0.25;
+    fc.assert(
+      fc.property(topTwo, unit, unit, ([first, second], one, other) => {
+        const [low, high] = [Math.min(one, other), Math.max(one, other)];
+        expect(lipschitzRadius(first, second, low, L)).toBeLessThanOrEqual(
+          lipschitzRadius(first, second, high, L) + 1e-12,
+        );
+        expect(gaussianRadius(first, second, low, 0.25)).toBeLessThanOrEqual(
+          gaussianRadius(first, second, high, 0.25) + 1e-12,
+        );
+        expect(gaussianRadius(first * one, second, high, 0.25)).toBeLessThanOrEqual(
+          gaussianRadius(first, second, high, 0.25) + 1e-12,
+        );
+      }),
+    );
+  });
+
+  it('is 0 where the standard classifier alone can outvote the robust one', () => {
+    fc.assert(
+      fc.property(topTwo, unit, ([first, second], alpha) => {
+        fc.pre(alpha * (first - second) < 1 - alpha);
+        expect(lipschitzRadius(first, second, alpha, 3)).toBe(0);
+        expect(gaussianRadius(first, second, alpha, 0.25)).toBe(0);
+      }),
+    );
+  });
+});
+
+describe('statistics', () => {
+  it('bounds enclose the share of hits, and close in as the error may be greater', () => {
+    const counts = fc
+      .integer({ min: 1, max: 100_000 })
+      .chain((trials) => fc.tuple(fc.integer({ min: 0, max: trials }), fc.constant(trials)));
+    fc.assert(
+      fc.property(counts, ([hits, trials]) => {
+        const [wide, narrow] = [0.001, 0.05].map((error) => [
+          lowerBound(hits, trials, error),
+          upperBound(hits, trials, error),
+        ]);
+        const share = hits / trials;
+        expect([wide![0]!, narrow![0]!, share, narrow![1]!, wide![1]!]).toEqual(
+          [wide![0]!, narrow![0]!, share, narrow![1]!, wide![1]!].toSorted((a, b) => a - b),
+        );
+      }),
+    );
+  });
+
+  it('the lower bound is where that many hits or more are as rare as the error', () => {
+    // P(X ≥ 8 of 10) by the binomial formula.
+    const p = lowerBound(8, 10, 0.01);
+    const tail = 45 * p ** 8 * (1 - p) ** 2 + 10 * p ** 9 * (1 - p) + p ** 10;
+    expect(tail).toBeCloseTo(0.01, 10);
+  });
+
+  it('the normal quantile is odd, rising and right where tables say', () => {
+    expect(normalQuantile(0.975)).toBeCloseTo(1.959963984540054, 12);
+    expect(normalQuantile(0.999)).toBeCloseTo(3.090232306167813, 12);
+    expect(normalQuantile(1e-20)).toBeCloseTo(-9.262340089798408, 10);
+    expect([0, 0.5, 1].map(normalQuantile)).toEqual([-Infinity, 0, Infinity]);
+    fc.assert(
+      fc.property(unit, unit, (one, other) => {
+        const [low, high] = [Math.min(one, other), Math.max(one, other)];
+        expect(normalQuantile(low)).toBeLessThanOrEqual(normalQuantile(high));
+      }),
+    );
+  });
+});
