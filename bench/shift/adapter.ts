@@ -49,6 +49,7 @@ export class StageAdapter implements Adapter {
       options: stream === undefined ? {} : { stream },
       inputs: {},
       outputs: {},
+      answers: {},
       features: pickRows(this.base.features, images),
       base,
       probabilities: base,

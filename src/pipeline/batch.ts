@@ -4,6 +4,14 @@ import type { Matrix, TensorMap } from '../runtime/tensor.js';
 export interface RequestOptions {
   /** Switches LAME on or off for this request. */
   readonly lame?: boolean;
+  /** Whether the standard classifier alone answers (false), or its mixture with the robust one. */
+  readonly smoothing?: boolean;
+  /** Weight of the robust classifier in [0, 1], for every sample of this request. */
+  readonly alpha?: number;
+  /** Whether certificates are wanted, even where they cost many forward passes. */
+  readonly certify?: boolean;
+  /** Told how many of the passes for certificates are done. */
+  readonly onProgress?: (done: number, total: number) => void;
   /** The stream that these samples continue, in order. LAME then adapts within the stream's window. */
   readonly stream?: string;
   /** Which of the model's own outputs are wanted in `BatchResult.outputs`; none when left out. */
@@ -22,11 +30,30 @@ export interface LameReport {
   readonly changed: number;
 }
 
+/** What two classifiers' mixture did to a batch. */
+export interface SmoothingReport {
+  readonly mode: 'fixed' | 'mixing-network' | 'nonlinear';
+  /** The least and the greatest weight of the robust classifier among the samples. */
+  readonly alpha: readonly [number, number];
+}
+
+/** A distance within which no change of the input changes the class of the mixed classifier. */
+export interface Certificate {
+  /** Of pixels in [0, 1]; 0 where nothing could be shown. */
+  readonly radius: number;
+  readonly norm: 'l2' | 'linf';
+  /** How sure it is, where it comes from samples. */
+  readonly confidence?: number;
+  readonly samples?: number;
+}
+
 /** Milliseconds that a batch spent in each stage. */
 export interface StageTimings {
   decode?: number;
+  certify?: number;
   queue?: number;
   forward?: number;
+  smooth?: number;
   lame?: number;
   total: number;
 }
@@ -40,6 +67,11 @@ export interface BatchResult {
   readonly base?: Matrix;
   /** The model's own outputs, as far as the request asked for them. */
   readonly outputs: TensorMap;
+  /** Weight of the robust classifier, `[N]`; undefined where nothing was mixed. */
+  readonly alpha?: Float32Array;
+  /** One a sample; undefined for a sample whose class LAME changed, since its answer depends on others. */
+  readonly certificates?: readonly (Certificate | undefined)[];
+  readonly smoothing?: SmoothingReport;
   readonly lame?: LameReport;
   readonly timings: StageTimings;
 }

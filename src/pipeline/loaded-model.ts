@@ -10,13 +10,17 @@ import type { TensorMap, TensorSpec } from '../runtime/tensor.js';
 import type { BatchResult, PipelineObserver, RequestOptions } from './batch.js';
 import { Batcher } from './batcher.js';
 import { lameSchema, type ModelConfig } from './model-config.js';
-import type { ModelDefinition } from './model-file.js';
+import { mixtureOf, type Mixture } from './mixture-fit.js';
+import type { ModelDefinition, ModelFiles } from './model-file.js';
 import { batchLimit, imageInputs, labelsOf, sampleShapes, tensorsOf } from './model-fit.js';
+import { NoisyVoter, type NoisyInput } from './noisy-voter.js';
 import { runStages, type Stage } from './pipeline.js';
 import type { EncodedInputs, ServedModel } from './serving.js';
 import { AdaptStage, warmLame } from './stages/adapt.js';
+import { CertifyStage } from './stages/certify.js';
 import { DecodeStage } from './stages/decode.js';
 import { ForwardStage } from './stages/forward.js';
+import { SmoothStage } from './stages/smooth.js';
 import type { StreamStore } from './streams.js';
 
 /** What every model of a server shares. */
@@ -53,6 +57,7 @@ export class LoadedModel implements ServedModel {
     private readonly workers: InferenceWorkers,
     private readonly batcher: Batcher,
     private readonly decode: DecodeStage,
+    private readonly smooth: SmoothStage,
     private readonly stages: readonly Stage[],
     private readonly host: ModelHost,
   ) {
@@ -68,23 +73,27 @@ export class LoadedModel implements ServedModel {
    */
   static async open(definition: ModelDefinition, host: ModelHost): Promise<LoadedModel> {
     const begin = performance.now();
-    const { config, file, name, version } = definition;
-    const bytes = await readModelBytes(file);
+    const { config, files, name, version } = definition;
+    const bytes = await readModelBytes(files.classifier);
     const found = inspectModel(bytes, { logits: config.classifier.logits });
     const tensors = tensorsOf(config, found, name);
     const images = imageInputs(config, found.inputs, name);
     const batching = { ...config.batching, maxBatchSize: batchLimit(config, found.inputs, name) };
     const log = host.log.child({ model: name, version });
+    const mixture = await mixtureOf(definition, found);
     const providers = config.providers ?? host.providers;
     const plan = planThreads({
       ...host,
-      modelBytes: await weightBytes(file, bytes, found.externalData),
+      modelBytes: await weightBytes(files, found.externalData),
       onCpu: providersToTry(providers)[0] === 'cpu',
     });
     const workers = await InferenceWorkers.start(
       {
-        file,
-        expose: [tensors.logits, tensors.features].filter((tensor) => tensor !== undefined),
+        file: files.classifier,
+        expose: [tensors.logits, tensors.features, ...(mixture?.expose ?? [])].filter(
+          (tensor) => tensor !== undefined,
+        ),
+        companions: mixture?.companions ?? [],
         providers,
         warmUp: {
           maxBatchSize: batching.maxBatchSize,
@@ -101,6 +110,7 @@ export class LoadedModel implements ServedModel {
     if (config.lame !== undefined && config.lame.scope !== 'off') await warmLame(config.lame);
     const batcher = new Batcher(name, workers, batching, host.observer);
     const lame = config.lame ?? lameSchema.parse({ scope: 'off' });
+    const smooth = new SmoothStage(name, mixture);
     const model = new LoadedModel(
       definition,
       labelsOf(definition, found.classes),
@@ -109,7 +119,13 @@ export class LoadedModel implements ServedModel {
       workers,
       batcher,
       new DecodeStage(images),
-      [new ForwardStage(batcher, tensors), new AdaptStage(`${name}/${version}`, lame, host.streams)],
+      smooth,
+      [
+        new CertifyStage(voterFor(name, mixture, images, workers), smooth),
+        new ForwardStage(batcher, tensors, (options) => smooth.fetches(options)),
+        smooth,
+        new AdaptStage(`${name}/${version}`, lame, host.streams),
+      ],
       host,
     );
     if (failures.length > 0) log.warn({ failures }, `fell back to ${provider}`);
@@ -118,6 +134,7 @@ export class LoadedModel implements ServedModel {
         provider,
         ...tensors,
         classes: found.classes,
+        smoothing: mixture?.config.mode ?? 'off',
         lame: config.lame === undefined ? 'off' : `${lame.affinity}, k ${lame.k}, scope ${lame.scope}`,
         ...plan,
         loadMs: Math.round(performance.now() - begin),
@@ -175,6 +192,7 @@ export class LoadedModel implements ServedModel {
         },
       );
     }
+    this.smooth.check(options);
     const place = this.batcher.admit(count);
     const turn =
       options.stream === undefined
@@ -208,11 +226,34 @@ async function readModelBytes(file: string): Promise<Uint8Array> {
   }
 }
 
-/** Bytes of a model with the files beside it that hold its weights; a missing one is reported when it is loaded. */
-async function weightBytes(file: string, model: Uint8Array, external: readonly string[]): Promise<number> {
-  const sizes = external.map(async (name) => {
-    const found = await stat(join(dirname(file), name)).catch(() => undefined);
+/** Bytes of a model's files, and of those beside them with weights; a missing one is reported when it is loaded. */
+async function weightBytes(files: ModelFiles, external: readonly string[]): Promise<number> {
+  const beside = external.map((name) => join(dirname(files.classifier), name));
+  const own = [files.classifier, files.robust, files.mixing, files.voter].filter(
+    (path) => path !== undefined,
+  );
+  const sizes = [...own, ...beside].map(async (path) => {
+    const found = await stat(path).catch(() => undefined);
     return found?.size ?? 0;
   });
-  return (await Promise.all(sizes)).reduce((sum, size) => sum + size, model.byteLength);
+  return (await Promise.all(sizes)).reduce((sum, size) => sum + size, 0);
+}
+
+/** @throws BallastError invalid-model where votes are wanted of a model that does not take one picture */
+function voterFor(
+  model: string,
+  mixture: Mixture | undefined,
+  images: ReadonlyMap<string, NoisyInput>,
+  workers: InferenceWorkers,
+): NoisyVoter | undefined {
+  const certificate = mixture?.config.certificate ?? 'none';
+  const logits = mixture?.voterLogits;
+  if (logits === undefined || certificate === 'none' || certificate.kind !== 'randomized-smoothing')
+    return undefined;
+  const input = [...images.values()].at(0);
+  if (input !== undefined && images.size === 1) return new NoisyVoter(workers, certificate, input, logits);
+  throw new BallastError(
+    'invalid-model',
+    `Model "${model}": a certificate by randomised smoothing needs exactly one input of kind image, and there are ${images.size}.`,
+  );
 }

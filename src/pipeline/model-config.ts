@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { smoothingSchema } from './smoothing-config.js';
 
 const modelName = z
   .string()
@@ -81,6 +82,12 @@ export const batchingSchema = z.strictObject({
 
 export const providerSchema = z.enum(['auto', 'cuda', 'webgpu', 'cpu']);
 
+export const robustSchema = z.strictObject({
+  file: z.string(),
+  /** The tensor of logits `[N, K]`; found by itself where left out. */
+  logits: z.string().optional(),
+});
+
 /** model.yaml: how a model is fed, what it answers and which methods hold it steady. */
 export const modelConfigSchema = z.strictObject({
   name: modelName,
@@ -98,6 +105,10 @@ export const modelConfigSchema = z.strictObject({
     /** The tensor of penultimate features `[N, D]`; auto finds it, none serves without (and without LAME). */
     features: z.string().default('auto'),
   }),
+  /** A second classifier of the same classes and inputs, which holds under attack. */
+  robust: robustSchema.optional(),
+  /** How both are mixed. */
+  smoothing: smoothingSchema.optional(),
   lame: lameSchema.optional(),
   batching: batchingSchema.prefault({}),
   /** In order of preference; `auto` is cuda, then webgpu, then cpu. Left out: what the server was started with. */

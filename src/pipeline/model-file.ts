@@ -9,9 +9,20 @@ import {
   imageInputSchema,
   lameSchema,
   modelConfigSchema,
+  robustSchema,
   tensorInputSchema,
   type ModelConfig,
 } from './model-config.js';
+import { smoothingFields } from './smoothing-config.js';
+
+/** The ONNX files that model.yaml names. */
+export interface ModelFiles {
+  readonly classifier: string;
+  readonly robust?: string;
+  readonly mixing?: string;
+  /** The classifier that votes under noise, for a certificate. */
+  readonly voter?: string;
+}
 
 /** A model folder, read and found sound. */
 export interface ModelDefinition {
@@ -19,8 +30,8 @@ export interface ModelDefinition {
   readonly version: string;
   readonly folder: string;
   readonly config: ModelConfig;
-  /** Absolute path of the ONNX file. */
-  readonly file: string;
+  /** Absolute paths of the ONNX files. */
+  readonly files: ModelFiles;
   /** As model.yaml gives them; undefined where it names none. */
   readonly labels: readonly string[] | undefined;
 }
@@ -47,8 +58,8 @@ export async function readModelFile(folder: string, name: string, version: strin
       `${path}: name: found "${config.name}"; it must be the name of its folder, "${name}".`,
     );
   }
-  const file = inside(folder, config.classifier.file, path, 'classifier.file');
-  return { name, version, folder, config, file, labels: await readLabels(folder, config, path) };
+  const files = filesOf(config, (named, key) => inside(folder, named, path, key));
+  return { name, version, folder, config, files, labels: await readLabels(folder, config, path) };
 }
 
 /**
@@ -108,11 +119,30 @@ const KNOWN_KEYS = [
   tensorInputSchema,
   lameSchema,
   batchingSchema,
+  robustSchema,
+  smoothingFields,
 ].flatMap(({ shape }) => Object.keys(shape));
 
 function suggestion(unknown: string): string {
   const key = closestNames(unknown, KNOWN_KEYS, 1).at(0);
   return key === undefined ? '' : `; did you mean "${key}"?`;
+}
+
+function filesOf(
+  { classifier, robust, smoothing }: ModelConfig,
+  find: (named: string, key: string) => string,
+): ModelFiles {
+  const certificate = smoothing?.certificate;
+  const voter =
+    certificate !== undefined && certificate !== 'none' && certificate.kind === 'randomized-smoothing'
+      ? certificate.base
+      : undefined;
+  return {
+    classifier: find(classifier.file, 'classifier.file'),
+    ...(robust && { robust: find(robust.file, 'robust.file') }),
+    ...(smoothing?.mixing !== undefined && { mixing: find(smoothing.mixing, 'smoothing.mixing') }),
+    ...(voter !== undefined && { voter: find(voter, 'smoothing.certificate.base') }),
+  };
 }
 
 async function readLabels(

@@ -1,5 +1,13 @@
 import type { Matrix, TensorMap } from '../runtime/tensor.js';
-import type { BatchResult, LameReport, RequestOptions, StageTimings } from './batch.js';
+import type { NoisyVotes } from '../robust/randomized-smoothing.js';
+import type {
+  BatchResult,
+  Certificate,
+  LameReport,
+  RequestOptions,
+  SmoothingReport,
+  StageTimings,
+} from './batch.js';
 import type { EncodedInputs } from './serving.js';
 
 /** The samples of one request on their way through the stages; each stage fills in what it makes. */
@@ -12,19 +20,29 @@ export interface Batch {
   inputs: TensorMap;
   /** The model's outputs that the request asked for. */
   outputs: TensorMap;
+  /** Logits `[N, K]` of the wrapped model. */
+  logits?: Matrix;
+  /** What the files beside the model answered. */
+  answers: TensorMap;
+  /** Votes under noise, a sample each. */
+  votes?: readonly NoisyVotes[];
   /** Penultimate features `[N, D]`. */
   features?: Matrix;
   /** Probabilities `[N, K]` of the wrapped model alone. */
   base?: Matrix;
   /** Probabilities `[N, K]` after the stages so far. */
   probabilities?: Matrix;
+  /** Weight of the robust classifier, `[N]`. */
+  alpha?: Float32Array;
+  certificates?: (Certificate | undefined)[];
+  smoothing?: SmoothingReport;
   lame?: LameReport;
   readonly timings: StageTimings;
 }
 
 /** One step of the pipeline. It knows only the batch. */
 export interface Stage {
-  readonly name: 'decode' | 'forward' | 'lame';
+  readonly name: 'decode' | 'certify' | 'forward' | 'smooth' | 'lame';
   /** Whether samples of the batch may influence each other's answers. */
   readonly mixesSamples: boolean;
   run(batch: Batch): Promise<void>;
@@ -42,7 +60,7 @@ export async function runStages(
   turn?: Promise<void>,
 ): Promise<BatchResult> {
   const start = performance.now();
-  const batch: Batch = { ...begin, outputs: {}, timings: { total: 0 } };
+  const batch: Batch = { ...begin, outputs: {}, answers: {}, timings: { total: 0 } };
   for (const stage of stages) {
     if (stage.mixesSamples) await turn;
     batch.options.signal?.throwIfAborted();

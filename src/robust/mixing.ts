@@ -47,10 +47,7 @@ const LAYER_NORM_EPSILON = 1e-5;
  * @param logits - h `[N, K]`
  * @returns `[N, K]`
  */
-export function transformLogits(
-  { data, rows, cols }: Matrix,
-  { scale, power, shift }: Nonlinearity,
-): Matrix {
+export function transformLogits({ data, rows, cols }: Matrix, { scale, power, shift }: Nonlinearity): Matrix {
   const out = new Float32Array(data.length);
   for (let row = 0; row < rows; row++) {
     const logits = data.subarray(row * cols, (row + 1) * cols);

@@ -28,7 +28,7 @@ export function smooth(
   checkShapes(standardLogits, robustLogits, alphas.length);
   const out = new Float32Array(rows * cols);
   for (let row = 0; row < rows; row++) {
-    const weight = checkedAlpha(alphas[row]!, row);
+    const weight = checkedAlpha(alphas[row], row);
     const begin = row * cols;
     const standard = shiftOf(standardLogits, row, standardScale, 'standard') - Math.log1p(-weight);
     const robust = shiftOf(robustLogits, row, robustScale, 'robust') - Math.log(weight);

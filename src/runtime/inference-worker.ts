@@ -4,8 +4,9 @@
  */
 import { parentPort, workerData } from 'node:worker_threads';
 import { BallastError, messageOf } from '../errors.js';
+import { Ensemble } from './ensemble.js';
 import type { FromWorker, ToWorker, WorkerSpec } from './inference-workers.js';
-import { Session } from './session.js';
+import { countNoisyVotes } from './noisy-votes.js';
 import { buffersOf } from './tensor.js';
 import { warmUp } from './warm-up.js';
 
@@ -13,10 +14,10 @@ const port = parentPort!;
 
 try {
   const spec = workerData as WorkerSpec;
-  const session = await Session.open(spec);
-  await warmUp(session, spec.warmUp);
-  const { inputs, outputs, provider, failures } = session;
-  port.on('message', (message: ToWorker) => void answer(session, message));
+  const ensemble = await Ensemble.open(spec);
+  await warmUp(ensemble, spec.warmUp);
+  const { inputs, outputs, provider, failures } = ensemble;
+  port.on('message', (message: ToWorker) => void answer(ensemble, message));
   send({ kind: 'ready', inputs, outputs, provider, failures });
 } catch (error) {
   send({
@@ -26,10 +27,16 @@ try {
   });
 }
 
-async function answer(session: Session, { id, inputs, fetches }: ToWorker): Promise<void> {
+async function answer(ensemble: Ensemble, message: ToWorker): Promise<void> {
+  const { id } = message;
   try {
+    if (message.kind === 'vote') {
+      const votes = await countNoisyVotes(ensemble, message.request);
+      send({ kind: 'votes', id, votes }, [votes.buffer as ArrayBuffer]);
+      return;
+    }
     const begin = performance.now();
-    const outputs = await session.run(inputs, fetches);
+    const outputs = await ensemble.run(message.inputs, message.fetches);
     const seconds = (performance.now() - begin) / 1000;
     send({ kind: 'answer', id, outputs, seconds }, buffersOf(outputs));
   } catch (error) {

@@ -1,32 +1,39 @@
 import { Worker } from 'node:worker_threads';
 import { BallastError, type ErrorCode } from '../errors.js';
+import type { EnsembleSpec } from './ensemble.js';
+import type { VoteRequest } from './noisy-votes.js';
 import type { Provider } from './providers.js';
-import type { SessionSpec } from './session.js';
 import { buffersOf, type TensorMap, type TensorSpec } from './tensor.js';
 import { BETWEEN_LAYERS, BETWEEN_REQUESTS, type ThreadPlan } from './thread-plan.js';
 import type { WarmUp } from './warm-up.js';
 
 /** The model that workers are started with. */
-export interface ModelSpec extends Omit<SessionSpec, 'threads' | 'spinMicroseconds'> {
+export interface ModelSpec extends Omit<EnsembleSpec, 'threads' | 'spinMicroseconds'> {
   readonly warmUp: WarmUp;
 }
 
 /** What an inference worker is started with. */
-export interface WorkerSpec extends SessionSpec, ModelSpec {}
+export interface WorkerSpec extends EnsembleSpec, ModelSpec {}
 
-/** A batch on its way to a worker. */
-export interface ToWorker {
-  readonly id: number;
-  readonly inputs: TensorMap;
-  readonly fetches: readonly string[];
-}
+/** A batch to run, or a sample to vote on, on its way to a worker. */
+export type ToWorker =
+  | {
+      readonly kind: 'run';
+      readonly id: number;
+      readonly inputs: TensorMap;
+      readonly fetches: readonly string[];
+    }
+  | { readonly kind: 'vote'; readonly id: number; readonly request: VoteRequest };
 
 /** What a worker says. */
 export type FromWorker =
   | ({ readonly kind: 'ready' } & SessionInfo)
   | { readonly kind: 'failed'; readonly code: ErrorCode; readonly message: string }
   | ({ readonly kind: 'answer'; readonly id: number } & ForwardPass)
+  | { readonly kind: 'votes'; readonly id: number; readonly votes: Uint32Array }
   | { readonly kind: 'error'; readonly id: number; readonly message: string };
+
+type Reply = Extract<FromWorker, { id: number }>;
 
 /** What is known of a model once it is loaded. */
 export interface SessionInfo {
@@ -45,7 +52,7 @@ export interface ForwardPass {
 }
 
 interface Pending {
-  readonly resolve: (pass: ForwardPass) => void;
+  readonly resolve: (reply: Reply) => void;
   readonly reject: (error: BallastError) => void;
 }
 
@@ -105,17 +112,28 @@ export class InferenceWorkers {
    * @throws BallastError invalid-input with onnxruntime's reason; unavailable where the worker died
    */
   run(inputs: TensorMap, fetches: readonly string[]): Promise<ForwardPass> {
-    if (this.closed)
-      return Promise.reject(new BallastError('unavailable', 'The model is being taken out of service.'));
-    const least = this.beside.reduce((one, other) => (other.load < one.load ? other : one));
+    if (this.closed) return Promise.reject(beingClosed());
     const isAlone = this.beside.every(({ load }) => load === 0) && this.alone[0]?.load === 0;
-    return (isAlone ? this.alone[0] : least).run(inputs, fetches);
+    return (isAlone ? this.alone[0] : this.leastBusy()).run(inputs, fetches);
+  }
+
+  /**
+   * Counts votes under noise, on the worker with the least to do. Its sample is copied.
+   * @throws BallastError as `run`
+   */
+  vote(request: VoteRequest): Promise<Uint32Array> {
+    if (this.closed) return Promise.reject(beingClosed());
+    return this.leastBusy().vote(request);
   }
 
   /** Ends the threads; batches still running fail. */
   async close(): Promise<void> {
     this.closed = true;
     await Promise.all([...this.beside, ...this.alone].map((worker) => worker.terminate()));
+  }
+
+  private leastBusy(): InferenceWorker {
+    return this.beside.reduce((one, other) => (other.load < one.load ? other : one));
   }
 
   /** Starts the worker of a place, and another whenever it dies. */
@@ -176,24 +194,32 @@ class InferenceWorker {
     return this.dead === undefined ? this.pending.size : Number.POSITIVE_INFINITY;
   }
 
-  run(inputs: TensorMap, fetches: readonly string[]): Promise<ForwardPass> {
+  async run(inputs: TensorMap, fetches: readonly string[]): Promise<ForwardPass> {
+    const reply = await this.ask((id) => ({ kind: 'run', id, inputs, fetches }), buffersOf(inputs));
+    return reply as Extract<Reply, { kind: 'answer' }>;
+  }
+
+  async vote(request: VoteRequest): Promise<Uint32Array> {
+    const reply = await this.ask((id) => ({ kind: 'vote', id, request }), []);
+    return (reply as Extract<Reply, { kind: 'votes' }>).votes;
+  }
+
+  settle(message: Reply): void {
+    const pending = this.pending.get(message.id);
+    this.pending.delete(message.id);
+    if (message.kind === 'error') {
+      const why = `The model cannot run on this input: ${message.message}`;
+      pending?.reject(new BallastError('invalid-input', why));
+    } else pending?.resolve(message);
+  }
+
+  private ask(message: (id: number) => ToWorker, transfer: ArrayBuffer[]): Promise<Reply> {
     if (this.dead !== undefined) return Promise.reject(died(this.dead));
     const id = this.nextId++;
     return new Promise((resolve, reject) => {
       this.pending.set(id, { resolve, reject });
-      const message: ToWorker = { id, inputs, fetches };
-      this.thread.postMessage(message, buffersOf(inputs));
+      this.thread.postMessage(message(id), transfer);
     });
-  }
-
-  settle(message: Extract<FromWorker, { id: number }>): void {
-    const pending = this.pending.get(message.id);
-    this.pending.delete(message.id);
-    if (message.kind === 'answer') pending?.resolve(message);
-    else
-      pending?.reject(
-        new BallastError('invalid-input', `The model cannot run on this input: ${message.message}`),
-      );
   }
 
   die(reason: string): void {
@@ -205,6 +231,10 @@ class InferenceWorker {
   async terminate(): Promise<void> {
     await this.thread.terminate();
   }
+}
+
+function beingClosed(): BallastError {
+  return new BallastError('unavailable', 'The model is being taken out of service.');
 }
 
 function died(reason: string): BallastError {

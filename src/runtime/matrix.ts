@@ -56,3 +56,10 @@ export function toMatrix(tensor: Tensor, what: string): Matrix {
   }
   return { data: out, rows, cols };
 }
+
+/** The index of a row's greatest value, the first where several are. */
+export function argmax({ data, cols }: Matrix, row: number): number {
+  let best = 0;
+  for (let col = 1; col < cols; col++) if (data[row * cols + col] > data[row * cols + best]) best = col;
+  return best;
+}

@@ -1,4 +1,5 @@
-import type { Session } from './session.js';
+import { BallastError } from '../errors.js';
+import type { Ensemble } from './ensemble.js';
 import type { Tensor, TensorSpec } from './tensor.js';
 
 /** How a model is warmed before it takes requests. */
@@ -14,26 +15,25 @@ export interface WarmUp {
 /**
  * Runs the model on zeros, in batches of 1, 2, 4, … and `maxBatchSize`, so that the first requests do not pay for
  * memory arenas and kernel selection. A model that cannot run on zeros is left cold: its requests will say why.
+ * @throws BallastError invalid-model where a companion cannot run on what the model answers
  */
 export async function warmUp(
-  session: Session,
+  ensemble: Ensemble,
   { maxBatchSize, sampleShapes, budgetMs }: WarmUp,
 ): Promise<void> {
   const end = performance.now() + budgetMs;
   for (const size of batchSizes(maxBatchSize)) {
     if (performance.now() > end) return;
     const inputs: Record<string, Tensor> = {};
-    for (const spec of session.inputs) {
+    for (const spec of ensemble.inputs) {
       const tensor = zeros(spec, size, sampleShapes[spec.name]);
       if (tensor === undefined) return;
       inputs[spec.name] = tensor;
     }
     try {
-      await session.run(
-        inputs,
-        session.outputs.map(({ name }) => name),
-      );
-    } catch {
+      await ensemble.run(inputs, ensemble.fetchable);
+    } catch (error) {
+      if (error instanceof BallastError && error.code === 'invalid-model') throw error;
       return;
     }
   }

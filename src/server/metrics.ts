@@ -8,7 +8,14 @@ const SAMPLES = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512];
 const ITERATIONS = [1, 2, 3, 5, 8, 13, 21, 34, 55, 100, 200, 1000];
 const PROBABILITIES = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1];
 
-const STAGES = ['decode', 'queue', 'forward', 'lame'] as const satisfies readonly (keyof StageTimings)[];
+const STAGES = [
+  'decode',
+  'certify',
+  'queue',
+  'forward',
+  'smooth',
+  'lame',
+] as const satisfies readonly (keyof StageTimings)[];
 
 /** Why a request was turned away. */
 export type Rejection = Parameters<PipelineObserver['rejected']>[0];
@@ -27,6 +34,7 @@ export class Metrics implements PipelineObserver {
   private readonly rejections: Counter<'reason'>;
   private readonly lameIterations: Histogram<'model'>;
   private readonly lameChanged: Counter<'model'>;
+  private readonly smoothingAlpha: Histogram<'model'>;
   private readonly confidence: Histogram<'model' | 'output'>;
 
   constructor() {
@@ -83,6 +91,13 @@ export class Metrics implements PipelineObserver {
       name: 'ballast_lame_changed_total',
       help: 'Samples whose class LAME changed',
       labelNames: ['model'],
+      registers,
+    });
+    this.smoothingAlpha = new Histogram({
+      name: 'ballast_smoothing_alpha',
+      help: 'Weight of the robust classifier, a sample',
+      labelNames: ['model'],
+      buckets: PROBABILITIES,
       registers,
     });
     this.confidence = new Histogram({
@@ -160,6 +175,7 @@ export class Metrics implements PipelineObserver {
       this.lameIterations.observe({ model }, result.lame.iterations);
       this.lameChanged.inc({ model }, result.lame.changed);
     }
+    for (const alpha of result.alpha ?? []) this.smoothingAlpha.observe({ model }, alpha);
     if (result.base) this.observeConfidence(model, 'base', result.base);
     if (result.probabilities) this.observeConfidence(model, 'adapted', result.probabilities);
   }

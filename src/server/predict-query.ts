@@ -6,6 +6,9 @@ export interface PredictQuery {
   readonly top: number;
   readonly lame?: boolean;
   readonly stream?: string;
+  readonly smoothing?: boolean;
+  readonly alpha?: number;
+  readonly certify?: boolean;
 }
 
 const DEFAULTS: PredictQuery = { top: 5 };
@@ -26,8 +29,15 @@ export function readPredictQuery(search: string): PredictQuery {
   }
   const parsed = predictQuerySchema.safeParse(given);
   if (parsed.success) {
-    const { top = DEFAULTS.top, lame, stream } = parsed.data;
-    return { top, ...(lame && { lame: lame === 'on' }), ...(stream !== undefined && { stream }) };
+    const { top = DEFAULTS.top, lame, stream, smoothing, alpha, certify } = parsed.data;
+    return {
+      top,
+      ...(lame && { lame: lame === 'on' }),
+      ...(stream !== undefined && { stream }),
+      ...(smoothing && { smoothing: smoothing === 'on' }),
+      ...(alpha !== undefined && { alpha }),
+      ...(certify && { certify: certify === 'on' }),
+    };
   }
   const [issue] = parsed.error.issues;
   if (issue.code === 'unrecognized_keys') {

@@ -1,6 +1,6 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { BallastError } from '../errors.js';
-import type { BatchResult, StageTimings } from '../pipeline/batch.js';
+import type { BatchResult, Certificate, StageTimings } from '../pipeline/batch.js';
 import type { ServedModel } from '../pipeline/serving.js';
 import type { Matrix } from '../runtime/tensor.js';
 import { topIndices } from './top-k.js';
@@ -11,8 +11,10 @@ const WORK_PER_WRITTEN_CLASS = 20;
 
 const STAGES = [
   'decode',
+  'certify',
   'queue',
   'forward',
+  'smooth',
   'lame',
   'total',
 ] as const satisfies readonly (keyof StageTimings)[];
@@ -49,14 +51,10 @@ export async function predictionText(model: ServedModel, result: BatchResult, to
       work = 0;
     }
     if (row > 0) predictions += ',';
-    predictions += predictionOfRow(probabilities, base, row, labels, top);
+    predictions += predictionOfRow(probabilities, base, row, labels, top, smoothingOfRow(result, row));
     work += workOfRow;
   }
-  const { lame } = result;
-  const adaptation = lame
-    ? `{"lame":{"scope":"${lame.scope}","samples":${lame.samples},"iterations":${lame.iterations},"changed":${lame.changed}}}`
-    : '{}';
-  return `{"model":${JSON.stringify(model.name)},"version":${JSON.stringify(model.version)},"predictions":[${predictions}],"adaptation":${adaptation},"timings_ms":${timingsText(result.timings)}}`;
+  return `{"model":${JSON.stringify(model.name)},"version":${JSON.stringify(model.version)},"predictions":[${predictions}],"adaptation":${adaptationText(result)},"timings_ms":${timingsText(result.timings)}}`;
 }
 
 function predictionOfRow(
@@ -65,6 +63,7 @@ function predictionOfRow(
   row: number,
   labels: readonly string[],
   top: number,
+  more: string,
 ): string {
   const { cols } = probabilities;
   const begin = row * cols;
@@ -73,7 +72,26 @@ function predictionOfRow(
     `"label":${labels[index]},"index":${index},"probability":${rounded(matrix.data[begin + index])}`;
   const listed = best.map((index) => `{${ranked(index, probabilities)}}`).join(',');
   const [baseBest] = topIndices(base.data, begin, cols, 1);
-  return `{${ranked(best[0], probabilities)},"top":[${listed}],"base":{${ranked(baseBest, base)}}}`;
+  return `{${ranked(best[0], probabilities)},"top":[${listed}],"base":{${ranked(baseBest, base)}}${more}}`;
+}
+
+function smoothingOfRow({ alpha, certificates }: BatchResult, row: number): string {
+  const certificate = certificates?.[row];
+  return (
+    (alpha ? `,"alpha":${rounded(alpha[row])}` : '') +
+    (certificate ? `,"certificate":${certificateText(certificate)}` : '')
+  );
+}
+
+function certificateText({ radius, norm, confidence, samples }: Certificate): string {
+  return JSON.stringify({ radius: rounded(Math.min(radius, Number.MAX_VALUE)), norm, confidence, samples });
+}
+
+function adaptationText({ lame, smoothing }: BatchResult): string {
+  return JSON.stringify({
+    lame,
+    smoothing: smoothing && { mode: smoothing.mode, alpha: smoothing.alpha.map(rounded) },
+  });
 }
 
 /** Seven decimals: what a float32 knows. */

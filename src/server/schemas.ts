@@ -9,6 +9,13 @@ export const streamIdSchema = z
   )
   .meta({ description: 'the stream that the samples continue', example: 'cam-7' });
 
+/** Weight of the robust classifier. */
+export const alphaSchema = z
+  .number()
+  .min(0)
+  .max(1)
+  .meta({ description: 'weight of the robust classifier for this request, from 0 (none) to 1 (alone)' });
+
 /** Query of a predict request. */
 export const predictQuerySchema = z.strictObject({
   stream: streamIdSchema.optional(),
@@ -16,6 +23,16 @@ export const predictQuerySchema = z.strictObject({
     .enum(['on', 'off'])
     .optional()
     .meta({ description: 'whether LAME adapts this request; otherwise as model.yaml says' }),
+  smoothing: z.enum(['on', 'off']).optional().meta({
+    description: 'whether the standard and the robust classifier are mixed; otherwise as model.yaml says',
+  }),
+  alpha: z
+    .preprocess((text) => (typeof text === 'string' && text.trim() !== '' ? Number(text) : text), alphaSchema)
+    .optional()
+    .meta({ override: { type: 'number', minimum: 0, maximum: 1 } }),
+  certify: z.enum(['on', 'off']).optional().meta({
+    description: 'whether answers come with a certified radius, even where it costs many forward passes',
+  }),
   top: z
     .preprocess(
       (text) => (typeof text === 'string' && /^\d+$/.test(text) ? Number(text) : text),
@@ -44,6 +61,19 @@ const ranked = z.object({
 const prediction = ranked.extend({
   top: z.array(ranked).meta({ description: 'the most probable classes, adapted' }),
   base: ranked.meta({ description: 'what the model alone said' }),
+  alpha: z.number().min(0).max(1).optional().meta({ description: 'weight of the robust classifier' }),
+  certificate: z
+    .object({
+      radius: z.number().min(0),
+      norm: z.enum(['l2', 'linf']),
+      confidence: z.number().optional(),
+      samples: z.int().optional(),
+    })
+    .optional()
+    .meta({
+      description:
+        'no change of the pixels (in [0, 1]) within this distance changes the class of the mixed classifier, LAME left out; 0 where nothing could be shown. Left out where LAME changed the class',
+    }),
 });
 
 /** Answer to a predict request. */
@@ -61,11 +91,19 @@ export const predictResponseSchema = z
           changed: z.int().meta({ description: 'samples whose class changed' }),
         })
         .optional(),
+      smoothing: z
+        .object({
+          mode: z.enum(['fixed', 'mixing-network', 'nonlinear']),
+          alpha: z.tuple([z.number(), z.number()]).meta({ description: 'the least and the greatest' }),
+        })
+        .optional(),
     }),
     timings_ms: z.object({
       decode: z.number().optional(),
+      certify: z.number().optional(),
       queue: z.number().optional(),
       forward: z.number().optional(),
+      smooth: z.number().optional(),
       lame: z.number().optional(),
       total: z.number(),
     }),

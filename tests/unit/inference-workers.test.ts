@@ -10,6 +10,7 @@ const fixture = (name: string): string => fileURLToPath(new URL(`../fixtures/onn
 const spec = (file: string, more: Partial<ModelSpec> = {}): ModelSpec => ({
   file: fixture(file),
   expose: [],
+  companions: [],
   providers: ['cpu'],
   warmUp: { maxBatchSize: 4, sampleShapes: {}, budgetMs: 1000 },
   ...more,

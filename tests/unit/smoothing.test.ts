@@ -78,11 +78,16 @@ const matrix = (values: number[], rows: number, cols: number): Matrix => ({
 const floats = (alpha: number | number[]): number | Float32Array =>
   typeof alpha === 'number' ? alpha : Float32Array.from(alpha);
 
-function expectClose(found: ArrayLike<number>, expected: ArrayLike<number>, rtol: number, atol: number): void {
+function expectClose(
+  found: ArrayLike<number>,
+  expected: ArrayLike<number>,
+  rtol: number,
+  atol: number,
+): void {
   expect(found).toHaveLength(expected.length);
   for (let i = 0; i < expected.length; i++) {
-    expect(Math.abs(found[i]! - expected[i]!), `element ${i}`).toBeLessThanOrEqual(
-      atol + rtol * Math.abs(expected[i]!),
+    expect(Math.abs(found[i] - expected[i]), `element ${i}`).toBeLessThanOrEqual(
+      atol + rtol * Math.abs(expected[i]),
     );
   }
 }
@@ -132,7 +137,7 @@ describe('mixingAlpha', () => {
       alphaScale: vector.alpha_scale,
       alphaBias: vector.alpha_bias,
     });
-    expectClose(alpha, vector.alpha as unknown as number[], 1e-5, 1e-7);
+    expectClose(alpha, vector.alpha, 1e-5, 1e-7);
   });
 });
 
@@ -168,7 +173,7 @@ describe('certified radii', () => {
   it('are the wide set’s', () => {
     const { top2, correct_mask, lipschitz, rs } = wide.certified;
     const radiusOr0 = (i: number, radius: (first: number, second: number) => number): number =>
-      correct_mask[i] === 1 ? radius(top2[2 * i]!, top2[2 * i + 1]!) : 0;
+      correct_mask[i] === 1 ? radius(top2[2 * i], top2[2 * i + 1]) : 0;
     for (const { real_alpha, Lip_h, radii } of lipschitz) {
       const alpha = real_alpha ?? Number.NaN;
       const found = radii.map((_, i) =>
@@ -188,9 +193,12 @@ describe('certified radii', () => {
 });
 
 describe('Clopper-Pearson bounds', () => {
-  it.each(wide.clopper_pearson_lower)('are the reference’s: $nA of $n at $alpha', ({ nA, n, alpha, pABar }) => {
-    expectClose([lowerBound(nA, n, alpha)], [pABar], 1e-6, 1e-9);
-    // The upper bound of the hits is the lower bound of the misses, turned around.
-    expectClose([1 - upperBound(n - nA, n, alpha)], [pABar], 1e-6, 1e-9);
-  });
+  it.each(wide.clopper_pearson_lower)(
+    'are the reference’s: $nA of $n at $alpha',
+    ({ nA, n, alpha, pABar }) => {
+      expectClose([lowerBound(nA, n, alpha)], [pABar], 1e-6, 1e-9);
+      // The upper bound of the hits is the lower bound of the misses, turned around.
+      expectClose([1 - upperBound(n - nA, n, alpha)], [pABar], 1e-6, 1e-9);
+    },
+  );
 });

@@ -1,6 +1,6 @@
 import { lame } from '../../adapt/lame.js';
 import { BallastError } from '../../errors.js';
-import type { Matrix } from '../../runtime/tensor.js';
+import { argmax } from '../../runtime/matrix.js';
 import type { LameConfig } from '../model-config.js';
 import type { Batch, Stage } from '../pipeline.js';
 import { lastRows, stackRows, type Samples, type StreamStore } from '../streams.js';
@@ -32,14 +32,14 @@ export class AdaptStage implements Stage {
     const { stream, lame: asked } = batch.options;
     const { scope } = this.config;
     const wanted = asked ?? (scope === 'request' || (scope === 'stream' && stream !== undefined));
-    if (!wanted || batch.base === undefined) return;
+    if (!wanted || batch.probabilities === undefined) return;
     if (batch.features === undefined) {
       throw new BallastError(
         'impossible',
         `Model "${this.model}" serves without features, so LAME cannot adapt it; name their tensor as classifier.features in model.yaml.`,
       );
     }
-    const samples = { features: batch.features, probabilities: batch.base };
+    const samples = { features: batch.features, probabilities: batch.probabilities };
     if (stream === undefined) await this.adapt(batch, samples, 'request');
     else await this.adaptStream(batch, samples, stream);
   }
@@ -70,8 +70,16 @@ export class AdaptStage implements Stage {
     }
     const { probabilities, iterations } = await lame(samples.probabilities, samples.features, this.config);
     const own = lastRows(probabilities, batch.count);
+    const before = batch.probabilities!;
+    let changed = 0;
+    for (let row = 0; row < own.rows; row++) {
+      if (argmax(before, row) === argmax(own, row)) continue;
+      changed++;
+      // A certificate is for one input alone, and this answer depends on others.
+      if (batch.certificates) batch.certificates[row] = undefined;
+    }
     batch.probabilities = own;
-    batch.lame = { scope, samples: rows, iterations, changed: countChanged(batch.base!, own) };
+    batch.lame = { scope, samples: rows, iterations, changed };
   }
 }
 
@@ -86,16 +94,4 @@ function stack(before: Samples, after: Samples): Samples {
     features: stackRows(before.features, after.features),
     probabilities: stackRows(before.probabilities, after.probabilities),
   };
-}
-
-function countChanged(base: Matrix, adapted: Matrix): number {
-  let changed = 0;
-  for (let row = 0; row < base.rows; row++) if (argmax(base, row) !== argmax(adapted, row)) changed++;
-  return changed;
-}
-
-function argmax({ data, cols }: Matrix, row: number): number {
-  let best = 0;
-  for (let col = 1; col < cols; col++) if (data[row * cols + col] > data[row * cols + best]) best = col;
-  return best;
 }

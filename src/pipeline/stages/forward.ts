@@ -1,6 +1,7 @@
 import { softmax, toMatrix } from '../../runtime/matrix.js';
 import type { Tensor, TensorMap } from '../../runtime/tensor.js';
 import type { Batcher } from '../batcher.js';
+import type { RequestOptions } from '../batch.js';
 import type { Batch, Stage } from '../pipeline.js';
 
 /** Runs the model, merged with other requests' batches, and reads logits and features off its outputs. */
@@ -18,13 +19,18 @@ export class ForwardStage implements Stage {
       readonly logits?: string | undefined;
       readonly features?: string | undefined;
     },
+    /** Tensors that later stages want, for a request's options. */
+    private readonly fetchesFor: (options: RequestOptions) => readonly string[],
   ) {}
 
   /** @throws BallastError as Batcher.run; impossible where a logit is not finite */
   async run(batch: Batch): Promise<void> {
     const { logits, features } = this.tensors;
     const wanted = batch.options.outputs ?? [];
-    const fetches = [...new Set([logits, features, ...wanted])].filter((name) => name !== undefined);
+    const beside = this.fetchesFor(batch.options);
+    const fetches = [...new Set([logits, features, ...wanted, ...beside])].filter(
+      (name) => name !== undefined,
+    );
     const { outputs, queueMs, forwardMs } = await this.batcher.run({
       inputs: batch.inputs,
       count: batch.count,
@@ -34,8 +40,10 @@ export class ForwardStage implements Stage {
     batch.timings.queue = queueMs;
     batch.timings.forward = forwardMs;
     batch.outputs = pick(outputs, wanted);
+    batch.answers = pick(outputs, beside);
     if (logits !== undefined) {
-      batch.base = softmax(toMatrix(outputs[logits], `The tensor of logits "${logits}"`));
+      batch.logits = toMatrix(outputs[logits], `The tensor of logits "${logits}"`);
+      batch.base = softmax(batch.logits);
       batch.probabilities = batch.base;
     }
     if (features !== undefined) {

@@ -1,18 +1,18 @@
 import { BallastError } from '../../errors.js';
 import type { RequestOptions } from '../../pipeline/batch.js';
-import { streamIdSchema } from '../schemas.js';
+import { alphaSchema, streamIdSchema } from '../schemas.js';
 
 /**
- * The options among a request's `parameters`: `lame` (true, false, on, off) and `stream`. Parameters that are
- * unknown are ignored, as the protocol says.
+ * The options among a request's `parameters`: `lame`, `smoothing` and `certify` (true, false, on, off), `alpha` and
+ * `stream`. Parameters that are unknown are ignored, as the protocol says.
  * @throws BallastError invalid-input where one of ours has a wrong value
  */
 export function inferOptions(
   parameters: Readonly<Record<string, unknown>>,
-): Pick<RequestOptions, 'lame' | 'stream'> {
-  const { lame, stream } = parameters;
-  if (lame !== undefined && typeof lame !== 'boolean' && lame !== 'on' && lame !== 'off') {
-    throw new BallastError('invalid-input', 'The parameter "lame" must be true, false, "on" or "off".');
+): Pick<RequestOptions, 'lame' | 'smoothing' | 'certify' | 'alpha' | 'stream'> {
+  const { stream, alpha } = parameters;
+  if (alpha !== undefined && !alphaSchema.safeParse(alpha).success) {
+    throw new BallastError('invalid-input', 'The parameter "alpha" must be a number in [0, 1].');
   }
   if (stream !== undefined) {
     const { success, error } = streamIdSchema.safeParse(stream);
@@ -21,7 +21,22 @@ export function inferOptions(
     }
   }
   return {
-    ...(lame !== undefined && { lame: lame === true || lame === 'on' }),
+    ...readSwitch(parameters, 'lame'),
+    ...readSwitch(parameters, 'smoothing'),
+    ...readSwitch(parameters, 'certify'),
+    ...(alpha !== undefined && { alpha: alpha as number }),
     ...(stream !== undefined && { stream: stream as string }),
   };
+}
+
+function readSwitch<Name extends string>(
+  parameters: Readonly<Record<string, unknown>>,
+  name: Name,
+): Partial<Record<Name, boolean>> {
+  const value = parameters[name];
+  if (value === undefined) return {};
+  if (typeof value !== 'boolean' && value !== 'on' && value !== 'off') {
+    throw new BallastError('invalid-input', `The parameter "${name}" must be true, false, "on" or "off".`);
+  }
+  return { [name]: value === true || value === 'on' } as Record<Name, boolean>;
 }

@@ -91,7 +91,7 @@ async function infer(context: ServerContext, exchange: Exchange): Promise<void> 
       model_name: model.name,
       model_version: model.version,
       id: request.id,
-      parameters: lameParameters(result),
+      parameters: adaptationParameters(result),
     },
     wanted.map(({ output, offer }) => namedTensor(model, result, output, offer)),
   );
@@ -145,13 +145,19 @@ function namedTensor(
   return { name, tensor: classify(name, tensor, classification, model.labels), binary };
 }
 
-function lameParameters({ lame }: BatchResult): Record<string, string | number> | undefined {
-  return (
-    lame && {
+function adaptationParameters({ lame, smoothing }: BatchResult): Record<string, string | number> | undefined {
+  if (lame === undefined && smoothing === undefined) return undefined;
+  return {
+    ...(lame && {
       lame_scope: lame.scope,
       lame_samples: lame.samples,
       lame_iterations: lame.iterations,
       lame_changed: lame.changed,
-    }
-  );
+    }),
+    ...(smoothing && {
+      smoothing_mode: smoothing.mode,
+      smoothing_alpha_least: smoothing.alpha[0],
+      smoothing_alpha_greatest: smoothing.alpha[1],
+    }),
+  };
 }

@@ -1,9 +1,11 @@
 import { z } from 'zod';
 import { BallastError } from '../../errors.js';
+import type { RequestOptions } from '../../pipeline/batch.js';
 import type { EncodedInputs, ServedModel } from '../../pipeline/serving.js';
 import { mediaTypeOf, readBody } from '../body.js';
 import type { ServerContext } from '../context.js';
 import { withDeadline } from '../deadline.js';
+import { sendEvents, wantsEvents } from '../event-stream.js';
 import { modelOf, refuseWhileDraining } from '../model-of.js';
 import { readMultipart } from '../multipart.js';
 import { jsonAnswer, problems, SAMPLE_ERRORS } from '../operation.js';
@@ -23,7 +25,7 @@ export function predictRoutes(context: ServerContext): Route[] {
       operation: {
         summary: 'Predict, adapted',
         description:
-          "Files go in as multipart/form-data, named by the model's inputs, several of each (part i of each input belongs to sample i); as JSON with base64; or a single picture as the body itself.",
+          "Files go in as multipart/form-data, named by the model's inputs, several of each (part i of each input belongs to sample i); as JSON with base64; or a single picture as the body itself. Where Accept is text/event-stream, the answer comes as events: progress while certificates are computed, then result.",
         tags: ['predict'],
         requestParams: {
           path: z.object({ model: z.string().meta({ example: 'cifar10' }) }),
@@ -58,10 +60,14 @@ async function predict(context: ServerContext, exchange: Exchange): Promise<void
   const model = modelOf(context, exchange);
   const { top, ...options } = readPredictQuery(exchange.search);
   const files = await readFiles(context, exchange, model);
-  const result = await withDeadline(context, exchange, (signal) =>
-    model.predict(files, { ...options, signal }),
-  );
-  send(exchange, 200, 'application/json', await predictionText(model, result, top));
+  const answer = async (more: Pick<RequestOptions, 'onProgress'>): Promise<string> => {
+    const result = await withDeadline(context, exchange, (signal) =>
+      model.predict(files, { ...options, ...more, signal }),
+    );
+    return predictionText(model, result, top);
+  };
+  if (wantsEvents(exchange)) await sendEvents(exchange, (onProgress) => answer({ onProgress }));
+  else send(exchange, 200, 'application/json', await answer({}));
 }
 
 async function readFiles(

@@ -1,0 +1,45 @@
+import { problemOf } from './problem.js';
+import type { Exchange } from './route.js';
+
+/** At most one progress event in this many milliseconds. */
+const PROGRESS_MS = 100;
+
+/** Whether the client wants to see progress: its Accept names server-sent events. */
+export function wantsEvents({ req }: Exchange): boolean {
+  return (req.headers.accept ?? '').includes('text/event-stream');
+}
+
+/**
+ * Answers with server-sent events: `progress` (`{"done", "total"}`) while the work runs, then `result` with the answer
+ * as it would have been the body, or `problem` with what went wrong.
+ * @param work - given what it reports progress to; returns JSON
+ */
+export async function sendEvents(
+  exchange: Exchange,
+  work: (onProgress: (done: number, total: number) => void) => Promise<string>,
+): Promise<void> {
+  const { res, requestId } = exchange;
+  res.writeHead(200, {
+    'content-type': 'text/event-stream',
+    'cache-control': 'no-store',
+    'x-request-id': requestId,
+  });
+  res.flushHeaders();
+  let last = 0;
+  const onProgress = (done: number, total: number): void => {
+    const now = performance.now();
+    if (done < total && now - last < PROGRESS_MS) return;
+    last = now;
+    res.write(event('progress', JSON.stringify({ done, total })));
+  };
+  try {
+    res.end(event('result', await work(onProgress)));
+  } catch (error) {
+    exchange.error = error;
+    res.end(event('problem', problemOf(error, exchange.path, requestId).body));
+  }
+}
+
+function event(name: string, json: string): string {
+  return `event: ${name}\ndata: ${json}\n\n`;
+}
