@@ -1,6 +1,8 @@
 #!/usr/bin/env node
 import { Command, Option } from 'commander';
 import { BallastError, messageOf } from './errors.js';
+import { providerSchema } from './pipeline/model-config.js';
+import type { ProviderChoice } from './runtime/providers.js';
 import { createServer } from './server/app.js';
 import { readConfigFile } from './server/config-file.js';
 import { parseConfig, settings, type Given, type ServerConfig } from './server/config.js';
@@ -56,6 +58,51 @@ program
       process.stdout.write(`${summary}\n`);
     },
   );
+
+program
+  .command('fit')
+  .description('search what a method needs for a model, and write it to its model.yaml')
+  .argument('<MODEL>', 'name of the model')
+  .requiredOption('--smoothing', 'nonlinear mixing of the standard and the robust classifier')
+  .requiredOption('--clean <DIR>', 'labelled pictures: a folder for each class, named after it')
+  .requiredOption('--attacked <DIR>', 'the same pictures, attacked')
+  .option(
+    '--keep <SHARE>',
+    "share of the robust classifier's right answers under attack that must stay",
+    '0.985',
+  )
+  .addOption(new Option('--models <DIR>', 'folder of models').env('BALLAST_MODELS').default('models'))
+  .addOption(
+    new Option('--provider <NAME>', 'where the model runs')
+      .env('BALLAST_PROVIDER')
+      .choices(providerSchema.options)
+      .default('auto'),
+  )
+  .action(
+    async (
+      model: string,
+      options: { clean: string; attacked: string; keep: string; models: string; provider: ProviderChoice },
+    ) => {
+      const { fitSmoothing } = await import('./pipeline/fit-smoothing.js');
+      const { clean, attacked, models: modelsDir, provider } = options;
+      const onProgress = process.stderr.isTTY ? showProgress : undefined;
+      const kept = Number(options.keep);
+      const { summary } = await fitSmoothing({
+        modelsDir,
+        model,
+        clean,
+        attacked,
+        kept,
+        provider,
+        ...(onProgress && { onProgress }),
+      });
+      process.stdout.write(`${summary}\n`);
+    },
+  );
+
+function showProgress(share: number, doing: string): void {
+  process.stderr.write(`\r${Math.round(share * 100)} %  ${doing}\x1b[K${share >= 1 ? '\n' : ''}`);
+}
 
 /** Flags go before environment variables, those before the file, and that before the defaults. */
 async function configOfCommand(command: Command): Promise<ServerConfig> {
