@@ -111,6 +111,7 @@ export class LoadedModel implements ServedModel {
     const batcher = new Batcher(name, workers, batching, host.observer);
     const lame = config.lame ?? lameSchema.parse({ scope: 'off' });
     const smooth = new SmoothStage(name, mixture);
+    const voter = voterFor(name, mixture, images, workers);
     const model = new LoadedModel(
       definition,
       labelsOf(definition, found.classes),
@@ -121,9 +122,9 @@ export class LoadedModel implements ServedModel {
       new DecodeStage(images),
       smooth,
       [
-        new CertifyStage(voterFor(name, mixture, images, workers), smooth),
+        ...(voter === undefined ? [] : [new CertifyStage(voter, smooth)]),
         new ForwardStage(batcher, tensors, (options) => smooth.fetches(options)),
-        smooth,
+        ...(mixture === undefined ? [] : [smooth]),
         new AdaptStage(`${name}/${version}`, lame, host.streams),
       ],
       host,

@@ -31,6 +31,8 @@ const certificateSchema = z.discriminatedUnion('kind', [
 
 /** The keys of `smoothing`. */
 export const smoothingFields = z.strictObject({
+  /** Whether requests are mixed that do not say. Those that name alpha or want a certificate are. */
+  default: z.enum(['on', 'off']).default('on'),
   /** Where alpha comes from; left out, what else is written tells. */
   mode: z.enum(['fixed', 'mixing-network', 'nonlinear']).optional(),
   /** Weight of the robust classifier: a number, or the least it can be and how far it can rise above that. */

@@ -8,14 +8,14 @@ export class CertifyStage implements Stage {
   readonly mixesSamples = false;
 
   constructor(
-    private readonly voter: NoisyVoter | undefined,
+    private readonly voter: NoisyVoter,
     private readonly smooth: SmoothStage,
   ) {}
 
   /** @throws BallastError as NoisyVoter.vote */
   async run(batch: Batch): Promise<void> {
     const { options, inputs, count } = batch;
-    if (this.voter === undefined || !this.smooth.takesVotes(options)) return;
+    if (!this.smooth.takesVotes(options)) return;
     batch.votes = await this.voter.vote(inputs, count, options.signal, options.onProgress);
   }
 }

@@ -45,9 +45,15 @@ export class SmoothStage implements Stage {
     }
   }
 
+  /** Whether a request's answers are mixed. */
+  private mixes({ smoothing, alpha, certify }: RequestOptions): boolean {
+    if (this.mixture === undefined) return false;
+    return smoothing ?? (alpha !== undefined || certify === true || this.mixture.config.default === 'on');
+  }
+
   /** Tensors that this stage needs from the forward pass, for a request with these options. */
   fetches(options: RequestOptions): readonly string[] {
-    if (this.mixture === undefined || options.smoothing === false) return [];
+    if (this.mixture === undefined || !this.mixes(options)) return [];
     const { robustLogits, gamma } = this.mixture;
     const needed = [];
     if (!this.takesVotes(options)) needed.push(robustLogits);
@@ -64,8 +70,7 @@ export class SmoothStage implements Stage {
   run(batch: Batch): Promise<void> {
     const { mixture } = this;
     const { options, logits } = batch;
-    if (mixture === undefined || options.smoothing === false || logits === undefined)
-      return Promise.resolve();
+    if (mixture === undefined || logits === undefined || !this.mixes(options)) return Promise.resolve();
     const alpha = this.alphaOf(batch, mixture);
     const least = options.alpha ?? leastAlpha(mixture);
     if (batch.votes === undefined) this.mixLogits(batch, logits, mixture, alpha, least);
