@@ -11,7 +11,17 @@ export {
   type Streams,
   type StreamWindow,
 } from './pipeline/serving.js';
-export { type BatchResult, type LameReport, type RequestOptions } from './pipeline/batch.js';
+export {
+  type BatchResult,
+  type Certificate,
+  type LameReport,
+  type RequestOptions,
+  type SmoothingReport,
+} from './pipeline/batch.js';
+export { smooth, type SmoothOptions } from './robust/smoothing.js';
+export { mixingAlpha, transformLogits, type AlphaScaling, type Nonlinearity } from './robust/mixing.js';
+export { gaussianRadius, lipschitzRadius } from './robust/certificate.js';
+export { certifyVotes, type NoisyVotes, type VoteCertificate } from './robust/randomized-smoothing.js';
 export { closeLame, lame, type Affinity, type LameOptions, type LameResult } from './adapt/lame.js';
 export { inspectModel, type ModelInspection } from './runtime/onnx/inspect.js';
 export { exposeTensors } from './runtime/onnx/expose.js';

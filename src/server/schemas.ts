@@ -152,6 +152,10 @@ export const modelListSchema = z
         inputs: z.array(z.string()).optional(),
         labels: z.int().optional().meta({ description: 'number of classes' }),
         lame: z.string().optional().meta({ description: 'scope of LAME: request, stream or off' }),
+        smoothing: z.string().optional().meta({
+          description:
+            'where the weight of the robust classifier comes from: fixed, mixing-network, nonlinear or off',
+        }),
       }),
     ),
   })

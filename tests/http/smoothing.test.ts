@@ -67,6 +67,7 @@ beforeAll(async () => {
     ],
     nonlinear: ['alpha: 0.9, nonlinear: { scale: 5, power: 4, shift: -1 }'],
     votes: [`alpha: 0.95, ${votes}`, 'lame: {}'],
+    asked: ['default: off, alpha: 0.6, certificate: { kind: lipschitz, constant: 2 }'],
   };
   for (const [name, [smoothing, more = '']] of Object.entries(all)) {
     await addMixture(server.folder, name, smoothing, { more });
@@ -128,6 +129,13 @@ describe('smoothing', () => {
     off.predictions.forEach(({ label, base }) => {
       expect(label).toBe(base.label);
     });
+  });
+
+  it('mixes only requests that ask for it, where model.yaml says so', async () => {
+    expect((await predict('asked')).adaptation).toEqual({});
+    for (const query of ['smoothing=on', 'alpha=0.6', 'certify=on']) {
+      expect((await predict('asked', query)).adaptation.smoothing?.alpha, query).toEqual([0.6, 0.6]);
+    }
   });
 
   it('lets a mixing network choose alpha for each sample, in its range', async () => {

@@ -145,5 +145,6 @@ function describe(
     inputs: Object.keys(served.config.inputs),
     labels: served.labels.length,
     lame: served.config.lame?.scope ?? 'off',
+    smoothing: served.config.smoothing?.mode ?? 'off',
   };
 }
