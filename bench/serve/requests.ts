@@ -50,11 +50,13 @@ export function tensorRequest(
   output: string,
   shape: readonly number[],
   values: Float32Array,
+  parameters?: Readonly<Record<string, boolean>>,
 ): Buffer {
   const head = Buffer.from(
     JSON.stringify({
       inputs: [{ name: input, shape, datatype: 'FP32', parameters: { binary_data_size: values.byteLength } }],
       outputs: [{ name: output, parameters: { binary_data: true } }],
+      parameters,
     }),
   );
   const bytes = Buffer.from(values.buffer, values.byteOffset, values.byteLength);

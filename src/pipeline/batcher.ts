@@ -50,6 +50,7 @@ export class Batcher {
   private queued = 0;
   private admitted = 0;
   private inFlight = 0;
+  private rowsInFlight = 0;
   private scheduled = false;
   private timer: NodeJS.Timeout | undefined;
   private secondsPerSample = 0;
@@ -145,7 +146,7 @@ export class Batcher {
 
   private dispatch(atOnce: boolean): void {
     this.dropAborted();
-    while (this.queue.length > 0 && this.inFlight < this.workers.count * BATCHES_PER_WORKER) {
+    while (this.queue.length > 0 && this.isWorthABatch()) {
       const wait = this.queue[0].queuedAt + this.limits.maxQueueDelayMs - performance.now();
       if (!atOnce && wait > 0 && this.queued < this.limits.maxBatchSize) {
         this.timer ??= setTimeout(() => {
@@ -158,17 +159,24 @@ export class Batcher {
     }
   }
 
-  /** The rows of a next batch: all that wait, or an even share of them where several workers can run them. */
-  private batchSize(): number {
+  /** An idle worker takes whatever waits; one that is busy gets its next batch once that is a fair share. */
+  private isWorthABatch(): boolean {
     const { count } = this.workers;
-    const free = count === 1 ? 1 : count * BATCHES_PER_WORKER - this.inFlight;
-    return Math.min(this.limits.maxBatchSize, Math.ceil(this.queued / free));
+    if (this.inFlight < count) return true;
+    return this.inFlight < count * BATCHES_PER_WORKER && this.queued >= this.fairShare();
   }
 
-  /** The oldest items that fit into one batch: same shapes, and one item or at most `batchSize()` rows. */
+  /** The rows of a next batch: all that wait, or what makes the batches of several workers equally large. */
+  private fairShare(): number {
+    const { count } = this.workers;
+    const spread = Math.ceil((this.queued + this.rowsInFlight) / (count * BATCHES_PER_WORKER));
+    return Math.min(this.limits.maxBatchSize, count === 1 ? this.queued : spread);
+  }
+
+  /** The oldest items that make up a fair share, at least one of them; all of the same shapes. */
   private take(): Item[] {
     const first = this.queue[0];
-    const most = this.batchSize();
+    const most = this.fairShare();
     const items: Item[] = [];
     let rows = 0;
     for (const item of this.queue) {
@@ -187,6 +195,7 @@ export class Batcher {
     const begin = performance.now();
     const count = items.reduce((sum, item) => sum + item.end - item.begin, 0);
     this.inFlight++;
+    this.rowsInFlight += count;
     try {
       const { outputs, seconds } = await this.workers.run(inputsOf(items), fetchesOf(items));
       this.secondsPerSample = 0.8 * this.secondsPerSample + (0.2 * seconds) / count;
@@ -198,6 +207,7 @@ export class Batcher {
       else for (const item of items) await this.forward([item]);
     } finally {
       this.inFlight--;
+      this.rowsInFlight -= count;
       this.dispatch(false);
     }
   }
