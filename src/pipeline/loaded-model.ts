@@ -1,5 +1,3 @@
-import { readFile, stat } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
 import type { Logger } from 'pino';
 import { BallastError } from '../errors.js';
 import { InferenceWorkers } from '../runtime/inference-workers.js';
@@ -10,10 +8,11 @@ import type { TensorMap, TensorSpec } from '../runtime/tensor.js';
 import type { BatchResult, PipelineObserver, RequestOptions } from './batch.js';
 import { Batcher } from './batcher.js';
 import { lameSchema, type ModelConfig } from './model-config.js';
-import { mixtureOf, type Mixture } from './mixture-fit.js';
-import type { ModelDefinition, ModelFiles } from './model-file.js';
+import { mixtureOf } from './mixture-fit.js';
+import { readModelBytes, weightBytes } from './model-bytes.js';
+import type { ModelDefinition } from './model-file.js';
 import { batchLimit, imageInputs, labelsOf, sampleShapes, tensorsOf } from './model-fit.js';
-import { NoisyVoter, type NoisyInput } from './noisy-voter.js';
+import { noisyVoterOf } from './noisy-voter.js';
 import { runStages, type Stage } from './pipeline.js';
 import type { EncodedInputs, ServedModel } from './serving.js';
 import { AdaptStage, warmLame } from './stages/adapt.js';
@@ -111,7 +110,7 @@ export class LoadedModel implements ServedModel {
     const batcher = new Batcher(name, workers, batching, host.observer);
     const lame = config.lame ?? lameSchema.parse({ scope: 'off' });
     const smooth = new SmoothStage(name, mixture);
-    const voter = voterFor(name, mixture, images, workers);
+    const voter = noisyVoterOf(name, mixture, images, workers);
     const model = new LoadedModel(
       definition,
       labelsOf(definition, found.classes),
@@ -211,50 +210,4 @@ export class LoadedModel implements ServedModel {
       if (this.inFlight === 0) this.drained();
     }
   }
-}
-
-async function readModelBytes(file: string): Promise<Uint8Array> {
-  try {
-    return await readFile(file);
-  } catch (error) {
-    throw new BallastError(
-      'invalid-model',
-      `${file} cannot be read; is classifier.file in model.yaml right?`,
-      {
-        cause: error,
-      },
-    );
-  }
-}
-
-/** Bytes of a model's files, and of those beside them with weights; a missing one is reported when it is loaded. */
-async function weightBytes(files: ModelFiles, external: readonly string[]): Promise<number> {
-  const beside = external.map((name) => join(dirname(files.classifier), name));
-  const own = [files.classifier, files.robust, files.mixing, files.voter].filter(
-    (path) => path !== undefined,
-  );
-  const sizes = [...own, ...beside].map(async (path) => {
-    const found = await stat(path).catch(() => undefined);
-    return found?.size ?? 0;
-  });
-  return (await Promise.all(sizes)).reduce((sum, size) => sum + size, 0);
-}
-
-/** @throws BallastError invalid-model where votes are wanted of a model that does not take one picture */
-function voterFor(
-  model: string,
-  mixture: Mixture | undefined,
-  images: ReadonlyMap<string, NoisyInput>,
-  workers: InferenceWorkers,
-): NoisyVoter | undefined {
-  const certificate = mixture?.config.certificate ?? 'none';
-  const logits = mixture?.voterLogits;
-  if (logits === undefined || certificate === 'none' || certificate.kind !== 'randomized-smoothing')
-    return undefined;
-  const input = [...images.values()].at(0);
-  if (input !== undefined && images.size === 1) return new NoisyVoter(workers, certificate, input, logits);
-  throw new BallastError(
-    'invalid-model',
-    `Model "${model}": a certificate by randomised smoothing needs exactly one input of kind image, and there are ${images.size}.`,
-  );
 }

@@ -3,6 +3,8 @@ import { basename } from 'node:path';
 import { BallastError } from '../errors.js';
 import type { CompanionSpec } from '../runtime/ensemble.js';
 import { inspectModel, type ModelInspection } from '../runtime/onnx/inspect.js';
+import type { Rescaling } from '../runtime/rescale.js';
+import type { ModelConfig } from './model-config.js';
 import type { ModelDefinition } from './model-file.js';
 import type { SmoothingConfig } from './smoothing-config.js';
 
@@ -44,12 +46,15 @@ export async function mixtureOf(
     );
   }
   const refuse = (why: string): BallastError => new BallastError('invalid-model', `Model "${name}": ${why}`);
-  const robustFile = await findClassifier(files.robust, 'robust.logits', robust.logits, standard, refuse);
-  const companions = [{ ...robustFile, answers: { [ROBUST_LOGITS]: robustFile.logits } as Answers }];
+  const { logits } = robust;
+  const rescaling = rescalingOf(config, refuse);
+  const second = await findClassifier(files.robust, 'robust.logits', logits, standard, refuse);
+  const answers: Answers = { [ROBUST_LOGITS]: second.logits };
+  const companions: CompanionSpec[] = [{ file: files.robust, feeds: second.feeds, rescaling, answers }];
   const expose: string[] = [];
   if (files.mixing !== undefined) {
-    const mixing = await mixingCompanion(files.mixing, smoothing.features, standard, companions[0], refuse);
-    companions.push({ ...mixing.companion, logits: '' });
+    const mixing = await mixingCompanion(files.mixing, smoothing.features, standard, answers, refuse);
+    companions.push(mixing.companion);
     expose.push(...mixing.expose);
   }
   const { certificate } = smoothing;
@@ -57,13 +62,18 @@ export async function mixtureOf(
   if (certificate !== 'none' && certificate.kind === 'randomized-smoothing') {
     voterLogits = files.voter === undefined ? ROBUST_LOGITS : VOTER_LOGITS;
     if (files.voter !== undefined) {
-      const voter = await findClassifier(files.voter, 'robust.logits', robust.logits, standard, refuse);
-      companions.push({ ...voter, answers: { [VOTER_LOGITS]: voter.logits } });
+      const voter = await findClassifier(files.voter, 'robust.logits', logits, standard, refuse);
+      companions.push({
+        file: files.voter,
+        feeds: voter.feeds,
+        rescaling,
+        answers: { [VOTER_LOGITS]: voter.logits },
+      });
     }
   }
   return {
     config: smoothing,
-    companions: companions.map(({ file, feeds, answers }) => ({ file, feeds, answers })),
+    companions,
     expose,
     robustLogits: ROBUST_LOGITS,
     gamma: files.mixing === undefined ? undefined : GAMMA,
@@ -73,6 +83,28 @@ export async function mixtureOf(
 
 type Answers = Record<string, string>;
 type Refuse = (why: string) => BallastError;
+
+/** From pictures as the classifier takes them, (pixel - mean) / std, to those with the robust one's mean and std. */
+function rescalingOf({ inputs, robust }: ModelConfig, refuse: Refuse): Rescaling | undefined {
+  if (robust?.mean === undefined && robust?.std === undefined) return undefined;
+  const images = Object.values(inputs).filter((input) => input.kind === 'image');
+  if (images.length !== 1 || Object.keys(inputs).length !== 1) {
+    throw refuse('robust.mean and robust.std need one input, of kind image.');
+  }
+  const [{ mean, std, layout }] = images;
+  const { mean: robustMean = mean, std: robustStd = std } = robust;
+  const channels = Array.from({
+    length: Math.max(...[mean, std, robustMean, robustStd].map((m) => m.length)),
+  });
+  const of = (values: readonly number[], channel: number): number => values[channel] ?? values[0];
+  return {
+    scale: channels.map((_, channel) => of(std, channel) / of(robustStd, channel)),
+    offset: channels.map(
+      (_, channel) => (of(mean, channel) - of(robustMean, channel)) / of(robustStd, channel),
+    ),
+    layout,
+  };
+}
 
 async function inspectFile(file: string, refuse: Refuse, logits?: string): Promise<ModelInspection> {
   let bytes: Uint8Array;
@@ -90,7 +122,7 @@ async function findClassifier(
   named: string | undefined,
   standard: ModelInspection,
   refuse: Refuse,
-): Promise<{ file: string; logits: string; feeds: Record<string, string> }> {
+): Promise<{ logits: string; feeds: Record<string, string> }> {
   const found = await inspectFile(file, refuse, named);
   const logits = named ?? found.logits;
   if (logits === undefined) {
@@ -115,14 +147,14 @@ async function findClassifier(
     }
     feeds[name] = source.name;
   }
-  return { file, logits, feeds };
+  return { logits, feeds };
 }
 
 async function mixingCompanion(
   file: string,
   features: Readonly<Partial<Record<string, string>>>,
   standard: ModelInspection,
-  robust: { readonly answers: Answers },
+  robustAnswers: Answers,
   refuse: Refuse,
 ): Promise<{ companion: CompanionSpec; expose: string[] }> {
   const { inputs, outputs } = await inspectFile(file, refuse);
@@ -154,7 +186,7 @@ async function mixingCompanion(
       expose.push(tensor);
       feeds[name] = tensor;
     } else {
-      robust.answers[`ballast:robust:${tensor}`] = tensor;
+      robustAnswers[`ballast:robust:${tensor}`] = tensor;
       feeds[name] = `ballast:robust:${tensor}`;
     }
   }

@@ -86,6 +86,9 @@ export const robustSchema = z.strictObject({
   file: z.string(),
   /** The tensor of logits `[N, K]`; found by itself where left out. */
   logits: z.string().optional(),
+  /** Mean and deviation of the pictures that it takes, where they are not those of the input. */
+  mean: triple.optional(),
+  std: deviations.optional(),
 });
 
 /** model.yaml: how a model is fed, what it answers and which methods hold it steady. */

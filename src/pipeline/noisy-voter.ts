@@ -3,6 +3,7 @@ import type { NoisyVotes } from '../robust/randomized-smoothing.js';
 import type { InferenceWorkers } from '../runtime/inference-workers.js';
 import { Lanes } from '../runtime/lanes.js';
 import type { Tensor, TensorMap } from '../runtime/tensor.js';
+import type { Mixture } from './mixture-fit.js';
 import type { ImageInput } from './model-config.js';
 import type { CertificateConfig } from './smoothing-config.js';
 
@@ -102,4 +103,26 @@ export class NoisyVoter {
 
 function add(sum: Uint32Array, votes: Uint32Array): Uint32Array {
   return sum.map((value, index) => value + votes[index]);
+}
+
+/**
+ * What collects a model's votes; undefined where its certificates need none.
+ * @throws BallastError invalid-model where votes are wanted of a model that does not take one picture
+ */
+export function noisyVoterOf(
+  model: string,
+  mixture: Mixture | undefined,
+  images: ReadonlyMap<string, NoisyInput>,
+  workers: InferenceWorkers,
+): NoisyVoter | undefined {
+  const certificate = mixture?.config.certificate ?? 'none';
+  const logits = mixture?.voterLogits;
+  if (logits === undefined || certificate === 'none' || certificate.kind !== 'randomized-smoothing')
+    return undefined;
+  const input = [...images.values()].at(0);
+  if (input !== undefined && images.size === 1) return new NoisyVoter(workers, certificate, input, logits);
+  throw new BallastError(
+    'invalid-model',
+    `Model "${model}": a certificate by randomised smoothing needs exactly one input of kind image, and there are ${images.size}.`,
+  );
 }

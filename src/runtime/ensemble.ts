@@ -1,6 +1,7 @@
 import { basename } from 'node:path';
 import { BallastError, messageOf } from '../errors.js';
 import type { Provider, ProviderChoice } from './providers.js';
+import { rescale, type Rescaling } from './rescale.js';
 import { Session } from './session.js';
 import type { Tensor, TensorMap, TensorSpec } from './tensor.js';
 
@@ -9,6 +10,8 @@ export interface CompanionSpec {
   readonly file: string;
   /** For each of its graph inputs: an input of the model, a tensor exposed in it, or an earlier companion's answer. */
   readonly feeds: Readonly<Record<string, string>>;
+  /** How its pictures are changed first, for a network that was trained with another mean and deviation. */
+  readonly rescaling?: Rescaling | undefined;
   /** Its tensors that may be fetched, by the name that they are fetched under. */
   readonly answers: Readonly<Record<string, string>>;
 }
@@ -94,7 +97,11 @@ export class Ensemble {
     for (const { spec, session } of this.companions) {
       const answers = Object.entries(spec.answers).filter(([name]) => needed.has(name));
       if (answers.length === 0) continue;
-      const feeds = Object.entries(spec.feeds).map(([input, source]) => [input, known[source]] as const);
+      const { rescaling } = spec;
+      const feeds = Object.entries(spec.feeds).map(([input, source]) => {
+        const tensor = known[source];
+        return [input, rescaling === undefined ? tensor : rescale(tensor, rescaling)] as const;
+      });
       const outputs = await this.runCompanion(spec, session, Object.fromEntries(feeds), answers);
       for (const [name, tensor] of answers) known[name] = outputs[tensor]!;
     }

@@ -1,4 +1,4 @@
-import { copyFile, mkdir, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -34,7 +34,7 @@ async function addMixture(
   folder: string,
   name: string,
   smoothing: string,
-  { robust = 'squeezenet-torchscript', mixing = mixingNetwork(), more = '' } = {},
+  { robust = 'squeezenet-torchscript', mixing = mixingNetwork(), more = '', robustMore = '' } = {},
 ): Promise<void> {
   const target = join(folder, name);
   await mkdir(target, { recursive: true });
@@ -46,7 +46,7 @@ async function addMixture(
     `name: ${name}
 inputs: { image: { kind: image, width: 32, height: 32 } }
 classifier: { file: standard.onnx }
-robust: { file: robust.onnx }
+robust: { file: robust.onnx${robustMore} }
 smoothing: { ${smoothing} }
 ${more}
 `,
@@ -128,6 +128,23 @@ describe('smoothing', () => {
     ).toBe(true);
     off.predictions.forEach(({ label, base }) => {
       expect(label).toBe(base.label);
+    });
+  });
+
+  it('feeds the robust classifier pictures with its own mean and deviation', async () => {
+    const image =
+      'inputs: { image: { kind: image, width: 32, height: 32, mean: [0.5, 0.4, 0.3], std: [0.2] } }';
+    await addMixture(server.folder, 'other-mean', 'alpha: 1', {
+      robustMore: ', mean: [0.5, 0.4, 0.3], std: [0.2]',
+    });
+    await addMixture(server.folder, 'same-mean', 'alpha: 1');
+    const yaml = join(server.folder, 'same-mean', 'model.yaml');
+    await writeFile(yaml, (await readFile(yaml, 'utf8')).replace(/^inputs:.*$/m, image));
+    await Promise.all(['other-mean', 'same-mean'].map(load));
+    const [other, same] = [classes(await predict('other-mean')), classes(await predict('same-mean'))];
+    expect(other.flat()).not.toEqual(classes(await predict('fixed', 'alpha=1&lame=off')).flat());
+    other.flat().forEach((p, i) => {
+      expect(p).toBeCloseTo(same.flat()[i], 4);
     });
   });
 
