@@ -19,12 +19,17 @@ const DRAWS_A_PASS = 50;
 
 /** Collects the votes of samples under noise, pass by pass, so that other requests run in between. */
 export class NoisyVoter {
+  /** All requests for certificates together leave every worker free after each pass. */
+  private readonly passes: Lanes;
+
   constructor(
     private readonly workers: Pick<InferenceWorkers, 'vote' | 'count'>,
     private readonly config: RandomizedSmoothing,
     private readonly input: NoisyInput,
     private readonly logits: string,
-  ) {}
+  ) {
+    this.passes = new Lanes(workers.count);
+  }
 
   /**
    * @param inputs - the graph's inputs, `count` rows each
@@ -43,6 +48,7 @@ export class NoisyVoter {
     const { samples } = this.config;
     const selected = Math.min(MOST_SELECTION_DRAWS, Math.ceil(samples / 10));
     const total = count * (selected + samples);
+    // A request that wants many passes takes turns with one that wants few.
     const lanes = new Lanes(this.workers.count * 2);
     let done = 0;
     const draw = async (sample: Tensor, draws: number, purpose: number): Promise<Uint32Array> => {
@@ -50,7 +56,9 @@ export class NoisyVoter {
         lanes.run(async () => {
           signal?.throwIfAborted();
           const size = Math.min(DRAWS_A_PASS, draws - pass * DRAWS_A_PASS);
-          const votes = await this.pass(sample, size, [this.config.seed, purpose, pass]);
+          const votes = await this.passes.run(() =>
+            this.pass(sample, size, [this.config.seed, purpose, pass]),
+          );
           onProgress?.((done += size), total);
           return votes;
         }),

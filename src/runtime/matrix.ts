@@ -4,10 +4,11 @@ import type { Matrix, Tensor } from './tensor.js';
 /**
  * Probabilities of logits, row by row, without overflow.
  * @param logits - `[N, K]`
+ * @param firstSample - number of the first row, for errors
  * @returns `[N, K]`, rows sum to 1
  * @throws BallastError impossible where a logit is NaN or infinite: the model overflowed on that sample
  */
-export function softmax({ data, rows, cols }: Matrix): Matrix {
+export function softmax({ data, rows, cols }: Matrix, firstSample = 0): Matrix {
   const out = new Float32Array(data.length);
   for (let row = 0; row < rows; row++) {
     const begin = row * cols;
@@ -18,7 +19,7 @@ export function softmax({ data, rows, cols }: Matrix): Matrix {
     if (!Number.isFinite(sum)) {
       throw new BallastError(
         'impossible',
-        `The model answered NaN or infinity for sample ${row}; its input may be out of range.`,
+        `The model answered NaN or infinity for sample ${firstSample + row}; its input may be out of range.`,
       );
     }
     for (let i = begin; i < begin + cols; i++) out[i] /= sum;
@@ -55,6 +56,11 @@ export function toMatrix(tensor: Tensor, what: string): Matrix {
     }
   }
   return { data: out, rows, cols };
+}
+
+/** The rows `[begin, end)` of a matrix, in the same memory. */
+export function rowsBetween({ data, cols }: Matrix, begin: number, end: number): Matrix {
+  return { data: data.subarray(begin * cols, end * cols), rows: end - begin, cols };
 }
 
 /** The index of a row's greatest value, the first where several are. */

@@ -2,8 +2,10 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { gaussianRadius, lipschitzRadius } from '#ballast/robust/certificate.js';
 import { lowerBound, upperBound } from '#ballast/robust/clopper-pearson.js';
+import { certifyVotes } from '#ballast/robust/randomized-smoothing.js';
 import { normalQuantile } from '#ballast/robust/normal.js';
 import { smooth } from '#ballast/robust/smoothing.js';
+import { GaussianNoise } from '#ballast/runtime/gaussian-noise.js';
 import { softmax } from '#ballast/runtime/matrix.js';
 import type { Matrix } from '#ballast/runtime/tensor.js';
 
@@ -103,7 +105,100 @@ describe('a certified radius', () => {
   });
 });
 
+/** Φ by its derivative's series (Marsaglia, 2004). */
+function normalShare(x: number): number {
+  if (Math.abs(x) > 8) return x > 0 ? 1 : 0;
+  let [sum, term] = [x, x];
+  for (let i = 3; Math.abs(term) > 1e-17; i += 2) sum += term *= (x * x) / i;
+  return 0.5 + sum * Math.exp(-(x * x) / 2 - 0.9189385332046727);
+}
+
+describe('a certificate of a classifier that is known exactly', () => {
+  // Two classes, a plane at the distance d: smoothed by noise of σ, the class has the share Φ(d / σ).
+  const cases = fc.tuple(
+    fc.double({ min: 0.05, max: 3, noNaN: true }),
+    fc.double({ min: 0.51, max: 1, noNaN: true }),
+    fc.double({ min: 0.1, max: 2, noNaN: true }),
+  );
+  /** By how much the class leads when the standard classifier is sure of the other one. */
+  const lead = (distance: number, alpha: number, sigma: number): number => {
+    const share = normalShare(distance / sigma);
+    return alpha * share - (alpha * (1 - share) + 1 - alpha);
+  };
+
+  it('holds at the radius of the Gaussian form, and with the robust classifier alone not beyond it', () => {
+    fc.assert(
+      fc.property(cases, ([distance, alpha, sigma]) => {
+        const share = normalShare(distance / sigma);
+        const radius = gaussianRadius(share, 1 - share, alpha, sigma);
+        fc.pre(radius > 0 && share < 1 - 1e-12);
+        expect(lead(distance - radius, alpha, sigma)).toBeGreaterThan(-1e-9);
+        const alone = gaussianRadius(share, 1 - share, 1, sigma);
+        expect(lead(distance - alone * 1.01, 1, sigma)).toBeLessThan(0);
+      }),
+    );
+  });
+
+  it('holds at the radius of the Lipschitz form, which is never the greater one', () => {
+    fc.assert(
+      fc.property(cases, ([distance, alpha, sigma]) => {
+        const share = normalShare(distance / sigma);
+        fc.pre(share < 1 - 1e-12);
+        const radius = lipschitzRadius(share, 1 - share, alpha, Math.sqrt(2 / Math.PI) / sigma);
+        if (radius > 0) expect(lead(distance - radius, alpha, sigma)).toBeGreaterThan(-1e-9);
+        expect(radius).toBeLessThanOrEqual(gaussianRadius(share, 1 - share, alpha, sigma) + 1e-9);
+      }),
+    );
+  });
+
+  it('by votes is wrong no more often than its confidence allows', () => {
+    const [distance, alpha, sigma, confidence, trials] = [0.4, 0.95, 0.5, 0.9, 3000];
+    const share = normalShare(distance / sigma);
+    const noise = new GaussianNoise(7);
+    const draw = (draws: number): Uint32Array => {
+      const votes = new Uint32Array(2);
+      for (let i = 0; i < draws; i++) votes[distance + sigma * noise.next() > 0 ? 0 : 1]++;
+      return votes;
+    };
+    const exact = gaussianRadius(share, 1 - share, alpha, sigma);
+    let [wrong, certified] = [0, 0];
+    for (let trial = 0; trial < trials; trial++) {
+      const votes = { selection: draw(10), estimation: draw(100) };
+      const { index, radius } = certifyVotes(votes, alpha, sigma, confidence);
+      if (radius > 0) certified++;
+      if (radius > 0 && (index !== 0 || radius > exact)) wrong++;
+    }
+    expect(certified).toBeGreaterThan(0);
+    expect(wrong / trials).toBeLessThan(1 - confidence);
+  });
+});
+
 describe('statistics', () => {
+  it('normal numbers have the moments of normal ones, and a seed gives the same again', () => {
+    const noise = new GaussianNoise(1, 2, 3);
+    const values = Float64Array.from({ length: 200_000 }, () => noise.next());
+    const moment = (power: number): number =>
+      values.reduce((sum, value) => sum + value ** power, 0) / values.length;
+    expect(moment(1)).toBeCloseTo(0, 1.5);
+    expect(Math.abs(moment(2) - 1)).toBeLessThan(0.02);
+    expect(Math.abs(moment(3))).toBeLessThan(0.05);
+    expect(Math.abs(moment(4) - 3)).toBeLessThan(0.1);
+    const first = (...seeds: number[]): number[] => {
+      const other = new GaussianNoise(...seeds);
+      return Array.from({ length: 5 }, () => other.next());
+    };
+    expect(first(1, 2, 3)).toEqual([...values.subarray(0, 5)]);
+    for (const seeds of [
+      [1, 2, 4],
+      [1, 3, 3],
+      [2, 2, 3],
+      [3, 2, 1],
+      [1, 2],
+    ]) {
+      expect(first(...seeds)).not.toEqual(first(1, 2, 3));
+    }
+  });
+
   it('bounds enclose the share of hits, and close in as the error may be greater', () => {
     const counts = fc
       .integer({ min: 1, max: 100_000 })

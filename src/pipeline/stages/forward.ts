@@ -1,8 +1,9 @@
-import { softmax, toMatrix } from '../../runtime/matrix.js';
-import type { Tensor, TensorMap } from '../../runtime/tensor.js';
+import { rowsBetween, softmax, toMatrix } from '../../runtime/matrix.js';
+import type { Matrix, Tensor, TensorMap } from '../../runtime/tensor.js';
 import type { Batcher } from '../batcher.js';
 import type { RequestOptions } from '../batch.js';
 import type { Batch, Stage } from '../pipeline.js';
+import { inTurns } from '../turns.js';
 
 /** Runs the model, merged with other requests' batches, and reads logits and features off its outputs. */
 export class ForwardStage implements Stage {
@@ -43,13 +44,23 @@ export class ForwardStage implements Stage {
     batch.answers = pick(outputs, beside);
     if (logits !== undefined) {
       batch.logits = toMatrix(outputs[logits], `The tensor of logits "${logits}"`);
-      batch.base = softmax(batch.logits);
+      batch.base = await probabilitiesOf(batch.logits);
       batch.probabilities = batch.base;
     }
     if (features !== undefined) {
       batch.features = toMatrix(outputs[features], `The tensor of features "${features}"`);
     }
   }
+}
+
+/** Row by row, over several turns of the event loop where there are many. */
+async function probabilitiesOf(logits: Matrix): Promise<Matrix> {
+  const { rows, cols } = logits;
+  const data = new Float32Array(rows * cols);
+  await inTurns(rows, cols, (begin, end) => {
+    data.set(softmax(rowsBetween(logits, begin, end), begin).data, begin * cols);
+  });
+  return { data, rows, cols };
 }
 
 function pick(tensors: TensorMap, names: readonly string[]): TensorMap {

@@ -3,12 +3,13 @@ import { lipschitzRadius } from '../../robust/certificate.js';
 import { mixingAlpha, transformLogits } from '../../robust/mixing.js';
 import { certifyVotes, type NoisyVotes } from '../../robust/randomized-smoothing.js';
 import { smooth } from '../../robust/smoothing.js';
-import { argmax, softmax, toMatrix } from '../../runtime/matrix.js';
+import { argmax, rowsBetween, softmax, toMatrix } from '../../runtime/matrix.js';
 import type { Matrix } from '../../runtime/tensor.js';
 import type { Certificate, RequestOptions } from '../batch.js';
 import type { Mixture } from '../mixture-fit.js';
 import type { Batch, Stage } from '../pipeline.js';
 import type { CertificateConfig } from '../smoothing-config.js';
+import { inTurns } from '../turns.js';
 
 /** What mixes two classifiers' answers, and certifies the mixture. */
 export class SmoothStage implements Stage {
@@ -67,20 +68,19 @@ export class SmoothStage implements Stage {
   }
 
   /** @throws BallastError impossible where a logit is not finite; invalid-model where gamma is not one a sample */
-  run(batch: Batch): Promise<void> {
+  async run(batch: Batch): Promise<void> {
     const { mixture } = this;
     const { options, logits } = batch;
-    if (mixture === undefined || logits === undefined || !this.mixes(options)) return Promise.resolve();
+    if (mixture === undefined || logits === undefined || !this.mixes(options)) return;
     const alpha = this.alphaOf(batch, mixture);
     const least = options.alpha ?? leastAlpha(mixture);
-    if (batch.votes === undefined) this.mixLogits(batch, logits, mixture, alpha, least);
+    if (batch.votes === undefined) await this.mixLogits(batch, logits, mixture, alpha, least);
     else this.mixVotes(batch, logits, batch.votes, mixture, alpha, least);
     batch.alpha = alpha;
     batch.smoothing = {
       mode: options.alpha === undefined ? mixture.config.mode : 'fixed',
-      alpha: [Math.min(...alpha), Math.max(...alpha)],
+      alpha: extremes(alpha),
     };
-    return Promise.resolve();
   }
 
   private get certificate(): CertificateConfig | undefined {
@@ -110,25 +110,35 @@ export class SmoothStage implements Stage {
     });
   }
 
-  private mixLogits(
+  private async mixLogits(
     batch: Batch,
     standard: Matrix,
     { config, robustLogits }: Mixture,
     alpha: Float32Array,
     least: number,
-  ): void {
-    const answered = toMatrix(batch.answers[robustLogits], `The robust classifier's tensor of logits`);
-    const robust = config.nonlinear === undefined ? answered : transformLogits(answered, config.nonlinear);
-    const mixed = smooth(standard, robust, alpha, config);
-    batch.probabilities = { ...mixed, data: mixed.data.map(Math.exp) };
+  ): Promise<void> {
+    const { rows, cols } = standard;
+    const robust = toMatrix(batch.answers[robustLogits], "The robust classifier's tensor of logits");
     const { certificate } = this;
-    if (certificate?.kind !== 'lipschitz' || batch.options.certify === false) return;
-    const scaled = softmax(scale(robust, config.robustScale));
-    batch.certificates = Array.from({ length: batch.count }, (_, row): Certificate => {
-      const [first, second] = topTwo(scaled, row);
-      const radius = lipschitzRadius(first, second, least, certificate.constant);
-      return { radius, norm: certificate.norm };
+    const lipschitz =
+      certificate?.kind === 'lipschitz' && batch.options.certify !== false ? certificate : undefined;
+    const probabilities = new Float32Array(rows * cols);
+    const certificates: Certificate[] = [];
+    await inTurns(rows, cols, (begin, end) => {
+      const own = rowsBetween(robust, begin, end);
+      const bent = config.nonlinear === undefined ? own : transformLogits(own, config.nonlinear);
+      const mixed = smooth(rowsBetween(standard, begin, end), bent, alpha.subarray(begin, end), config);
+      probabilities.set(mixed.data.map(Math.exp), begin * cols);
+      if (lipschitz === undefined) return;
+      const scaled = softmax(scale(bent, config.robustScale));
+      for (let row = 0; row < scaled.rows; row++) {
+        const [first, second] = topTwo(scaled, row);
+        const radius = lipschitzRadius(first, second, least, lipschitz.constant);
+        certificates.push({ radius, norm: lipschitz.norm });
+      }
     });
+    batch.probabilities = { data: probabilities, rows, cols };
+    if (lipschitz !== undefined) batch.certificates = certificates;
   }
 
   private mixVotes(
@@ -166,6 +176,15 @@ export class SmoothStage implements Stage {
 
 function leastAlpha({ config }: Mixture): number {
   return typeof config.alpha === 'number' ? config.alpha : config.alpha.bias;
+}
+
+function extremes(values: Float32Array): [number, number] {
+  let [least, greatest] = [Infinity, -Infinity];
+  for (const value of values) {
+    least = Math.min(least, value);
+    greatest = Math.max(greatest, value);
+  }
+  return [least, greatest];
 }
 
 function scale(matrix: Matrix, factor: number): Matrix {
