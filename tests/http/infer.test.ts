@@ -230,6 +230,20 @@ describe('infer with JSON tensors', () => {
   });
 });
 
+describe('infer with shared memory', () => {
+  it('is refused, for inputs and outputs, instead of answered beside the region', async () => {
+    const parameters = { shared_memory_region: 'r', shared_memory_byte_size: 64 };
+    for (const request of [
+      { ...both(), outputs: [{ name: 'OUTPUT0', parameters }] },
+      both(undefined, { parameters }),
+    ]) {
+      const answer = await post(url('add_sub'), request);
+      expect(answer.status).toBe(400);
+      expect(answer.body['error']).toMatch(/shared_memory_region, which this server does not have/);
+    }
+  });
+});
+
 describe('infer with binary tensors', () => {
   const request = (more: object = {}): object => ({
     inputs: ['INPUT0', 'INPUT1'].map((name) => ({

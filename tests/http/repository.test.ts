@@ -110,6 +110,9 @@ describe('the model repository', () => {
     const config = await repository('models/pictures/load', { parameters: { config: '{}' } });
     expect(config.status).toBe(400);
     expect(config.body['error']).toContain('model.yaml');
+    const file = await repository('models/pictures/load', { parameters: { 'file:1/model.onnx': 'CAg=' } });
+    expect(file.status).toBe(400);
+    expect(file.body['error']).toMatch(/"file:1\/model.onnx" is not taken/);
   });
 
   it('can be closed to clients', async () => {

@@ -134,6 +134,7 @@ function readInput(input: RequestInput, spec: TensorSpec, binary: BinaryTail): T
       `Input "${name}" came with the shape [${shape.join(', ')}]: it is empty.`,
     );
   }
+  refuseSharedMemory(`Input "${name}"`, input.parameters);
   const size = input.parameters?.['binary_data_size'];
   if (size === undefined) {
     if (input.data === undefined) {
@@ -184,6 +185,15 @@ class BinaryTail {
   }
 }
 
+/** Ballast has no shared memory; an answer beside the region would leave the client with what lay there before. */
+function refuseSharedMemory(tensor: string, parameters: Readonly<Record<string, unknown>> = {}): void {
+  if (parameters['shared_memory_region'] === undefined) return;
+  throw new BallastError(
+    'invalid-input',
+    `${tensor} names a shared_memory_region, which this server does not have; send and take its data as JSON or binary.`,
+  );
+}
+
 function checkBatch(inputs: TensorMap): void {
   const counts = Object.entries(inputs).map(([name, { dims }]) => [name, dims[0] ?? 1] as const);
   if (counts.some(([, count]) => count !== counts[0][1])) {
@@ -199,6 +209,7 @@ function requestedOutput(
   { name, parameters: own = {} }: { name: string; parameters?: Record<string, unknown> | undefined },
   parameters: Readonly<Record<string, unknown>>,
 ): RequestedOutput {
+  refuseSharedMemory(`Output "${name}"`, own);
   const classification = own['classification'];
   const binary = own['binary_data'] ?? parameters['binary_data_output'];
   if (classification === undefined) return { name, binary: binary === true };

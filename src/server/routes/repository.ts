@@ -67,10 +67,11 @@ async function changeModel(
   }
   const name = modelNameOf(exchange);
   const { parameters } = await readSmallJson(context, exchange, controlRequestSchema);
-  if (parameters && 'config' in parameters) {
+  const refused = Object.keys(parameters ?? {}).find((key) => key === 'config' || key.startsWith('file:'));
+  if (refused !== undefined) {
     throw new BallastError(
       'invalid-input',
-      'The parameter "config" is not taken: a model is configured by its model.yaml.',
+      `The parameter "${refused.slice(0, 64)}" is not taken: a model is what lies in its folder, configured by its model.yaml.`,
     );
   }
   await context.models[verb](name);
