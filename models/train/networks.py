@@ -175,6 +175,21 @@ def fold(model, temperature=1.0):
     return model.eval()
 
 
+def weights(file):
+    """The state of a module that was exported."""
+    return {i.name.removeprefix("model."): torch.tensor(onnx.numpy_helper.to_array(i))
+            for i in file.graph.initializer}
+
+
+def load(path):
+    """The folded ``SpeedNet`` of an exported file, its weights frozen."""
+    state = weights(onnx.load(path))
+    widths = [len(state[f"blocks.{b}.conv2.bias"]) for b in range(3)]
+    model = fold(SpeedNet(widths, len(state["head.bias"])))
+    model.load_state_dict(state)
+    return model.requires_grad_(False).to(memory_format=torch.channels_last)
+
+
 class _Plain(nn.Module):
     """Leaves out the multiplication by a logit scale of one."""
 

@@ -95,7 +95,7 @@ def main():
     parser.add_argument("--out", type=Path, required=True, help="folder for the model")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--epochs", type=int, default=16)
+    parser.add_argument("--epochs", type=int, help="16 unless given; 10 for gaussian")
     parser.add_argument("--batch", type=int, default=500)
     parser.add_argument("--widths", type=int, nargs=3, default=[64, 256, 256])
     parser.add_argument("--rate", type=float, default=0.7)
@@ -109,6 +109,7 @@ def main():
     parser.add_argument("--watched", type=int, default=500, help="held-out images attacked")
     parser.add_argument("--bf16", action=argparse.BooleanOptionalAction, default=True)
     args = parser.parse_args()
+    args.epochs = args.epochs or (16 if args.kind == "adversarial" else 10)
     args.noise = args.cutout = 0
     args.work.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(args.threads)
