@@ -39,13 +39,13 @@ export async function mixtureOf(
   const { config, files, name } = definition;
   const { robust, smoothing } = config;
   if (robust === undefined && smoothing === undefined) return undefined;
+  const refuse = (why: string): BallastError => new BallastError('invalid-model', `Model "${name}": ${why}`);
   if (robust === undefined || smoothing === undefined || files.robust === undefined) {
-    throw new BallastError(
-      'invalid-model',
-      `Model "${name}": robust and smoothing go together in model.yaml; ${robust === undefined ? 'robust' : 'smoothing'} is missing.`,
+    throw refuse(
+      `robust and smoothing go together in model.yaml; ${robust === undefined ? 'robust' : 'smoothing'} is missing.`,
     );
   }
-  const refuse = (why: string): BallastError => new BallastError('invalid-model', `Model "${name}": ${why}`);
+  if (config.task === 'raw') throw refuse('only classifiers can be mixed, and this one is of task raw.');
   const { logits } = robust;
   const rescaling = rescalingOf(config, refuse);
   const second = await findClassifier(files.robust, 'robust.logits', logits, standard, refuse);

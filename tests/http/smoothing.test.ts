@@ -359,6 +359,11 @@ describe('a model.yaml that cannot be mixed', () => {
     expect(JSON.stringify((await load('wrong')).body)).toMatch(
       /robust and smoothing go together.*robust is missing/,
     );
+    await writeFile(
+      join(target, 'model.yaml'),
+      'name: wrong\ntask: raw\nclassifier: { file: standard.onnx }\nrobust: { file: robust.onnx }\nsmoothing: { alpha: 0.5 }\n',
+    );
+    expect(JSON.stringify((await load('wrong')).body)).toMatch(/only classifiers can be mixed/);
   });
 });
 
