@@ -10,11 +10,7 @@ export const streamIdSchema = z
   .meta({ description: 'the stream that the samples continue', example: 'cam-7' });
 
 /** Weight of the robust classifier. */
-export const alphaSchema = z
-  .number()
-  .min(0)
-  .max(1)
-  .meta({ description: 'weight of the robust classifier for this request, from 0 (none) to 1 (alone)' });
+export const alphaSchema = z.number().min(0).max(1);
 
 /** Query of a predict request. */
 export const predictQuerySchema = z.strictObject({
@@ -29,7 +25,10 @@ export const predictQuerySchema = z.strictObject({
   alpha: z
     .preprocess((text) => (typeof text === 'string' && text.trim() !== '' ? Number(text) : text), alphaSchema)
     .optional()
-    .meta({ override: { type: 'number', minimum: 0, maximum: 1 } }),
+    .meta({
+      description: 'weight of the robust classifier for this request, from 0 (none) to 1 (alone)',
+      override: { type: 'number', minimum: 0, maximum: 1 },
+    }),
   certify: z.enum(['on', 'off']).optional().meta({
     description: 'whether answers come with a certified radius, even where it costs many forward passes',
   }),
