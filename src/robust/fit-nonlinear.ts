@@ -26,7 +26,7 @@ export interface Accuracies {
   readonly mixed: number;
 }
 
-const SCALES = [1, 2, 4, 8, 16, 32];
+const SCALES = [0.1, 0.3, 1, 3, 10, 30];
 const POWERS = [1, 2, 3, 4, 6, 8];
 const SHIFTS = [-2, -1.5, -1, -0.5, 0, 0.5];
 /** How far apart the finer search looks around the best of these, in parts of their steps. */
