@@ -47,16 +47,11 @@ export interface Certificate {
   readonly samples?: number;
 }
 
-/** Milliseconds that a batch spent in each stage. */
-export interface StageTimings {
-  decode?: number;
-  certify?: number;
-  queue?: number;
-  forward?: number;
-  smooth?: number;
-  lame?: number;
-  total: number;
-}
+/** What a batch spends time on, in order. */
+export const TIMED = ['decode', 'certify', 'queue', 'forward', 'smooth', 'lame'] as const;
+
+/** Milliseconds that a batch spent on each, as far as it came there, and in all. */
+export type StageTimings = { [Part in (typeof TIMED)[number]]?: number } & { total: number };
 
 /** What the pipeline answers for the `count` samples of one request. */
 export interface BatchResult {

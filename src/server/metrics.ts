@@ -1,5 +1,5 @@
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
-import type { BatchResult, PipelineObserver, StageTimings } from '../pipeline/batch.js';
+import { TIMED, type BatchResult, type PipelineObserver } from '../pipeline/batch.js';
 import type { Models } from '../pipeline/serving.js';
 import type { Matrix } from '../runtime/tensor.js';
 
@@ -7,15 +7,6 @@ const SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5
 const SAMPLES = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512];
 const ITERATIONS = [1, 2, 3, 5, 8, 13, 21, 34, 55, 100, 200, 1000];
 const PROBABILITIES = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1];
-
-const STAGES = [
-  'decode',
-  'certify',
-  'queue',
-  'forward',
-  'smooth',
-  'lame',
-] as const satisfies readonly (keyof StageTimings)[];
 
 /** Why a request was turned away. */
 export type Rejection = Parameters<PipelineObserver['rejected']>[0];
@@ -167,7 +158,7 @@ export class Metrics implements PipelineObserver {
   }
 
   answered(model: string, result: BatchResult): void {
-    for (const stage of STAGES) {
+    for (const stage of TIMED) {
       const milliseconds = result.timings[stage];
       if (milliseconds !== undefined) this.stageSeconds.observe({ model, stage }, milliseconds / 1000);
     }

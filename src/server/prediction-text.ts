@@ -1,6 +1,6 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { BallastError } from '../errors.js';
-import type { BatchResult, Certificate, StageTimings } from '../pipeline/batch.js';
+import { TIMED, type BatchResult, type Certificate, type StageTimings } from '../pipeline/batch.js';
 import type { ServedModel } from '../pipeline/serving.js';
 import type { Matrix } from '../runtime/tensor.js';
 import { topIndices } from './top-k.js';
@@ -8,16 +8,6 @@ import { topIndices } from './top-k.js';
 // Classes looked at, or written, in one turn of the event loop: a few milliseconds.
 const WORK_A_TURN = 100_000;
 const WORK_PER_WRITTEN_CLASS = 20;
-
-const STAGES = [
-  'decode',
-  'certify',
-  'queue',
-  'forward',
-  'smooth',
-  'lame',
-  'total',
-] as const satisfies readonly (keyof StageTimings)[];
 
 const quotedLabels = new WeakMap<ServedModel, readonly string[]>();
 
@@ -101,7 +91,7 @@ function rounded(probability: number): number {
 
 function timingsText(timings: StageTimings): string {
   let text = '';
-  for (const stage of STAGES) {
+  for (const stage of [...TIMED, 'total'] as const) {
     const milliseconds = timings[stage];
     if (milliseconds === undefined) continue;
     text += `${text === '' ? '' : ','}"${stage}":${Math.round(milliseconds * 100) / 100}`;
