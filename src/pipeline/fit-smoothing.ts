@@ -14,12 +14,13 @@ import { toMatrix } from '../runtime/matrix.js';
 import { inspectModel } from '../runtime/onnx/inspect.js';
 import type { ProviderChoice } from '../runtime/providers.js';
 import { BETWEEN_LAYERS } from '../runtime/thread-plan.js';
-import type { Matrix } from '../runtime/tensor.js';
+import type { TensorMap } from '../runtime/tensor.js';
 import { readLabelledFolder } from './labelled-folder.js';
 import { mixtureOf } from './mixture-fit.js';
 import { readModelFile, type ModelDefinition } from './model-file.js';
 import { imageInputs, labelsOf, tensorsOf } from './model-fit.js';
 import type { Batch } from './pipeline.js';
+import { concatRows } from './rows.js';
 import { smoothingSchema } from './smoothing-config.js';
 import { DecodeStage } from './stages/decode.js';
 
@@ -43,7 +44,7 @@ const BATCH = 64;
 /**
  * Searches the numbers of nonlinear mixing for a model with a robust classifier, and writes them to its model.yaml.
  * @returns what was found, and a summary for people
- * @throws BallastError unknown-model, invalid-model or invalid-input where the model or a folder is not as it must be
+ * @throws BallastError invalid-model or invalid-input where the model or a folder is not as it must be
  */
 export async function fitSmoothing(
   options: FitSmoothingOptions,
@@ -107,8 +108,7 @@ async function openClassifiers(
   const labels = labelsOf(definition, found.classes);
   return async (folder, onProgress) => {
     const listed = await readLabelledFolder(folder, labels);
-    const standard: Matrix[] = [];
-    const robust: Matrix[] = [];
+    const parts: TensorMap[] = [];
     for (let begin = 0; begin < listed.length; begin += BATCH) {
       const part = listed.slice(begin, begin + BATCH);
       const pictures = await Promise.all(part.map(({ path }) => readFile(path)));
@@ -122,29 +122,16 @@ async function openClassifiers(
         timings: { total: 0 },
       };
       await decode.run(batch);
-      const answers = await ensemble.run(batch.inputs, [logits, mixture.robustLogits]);
-      standard.push(toMatrix(answers[logits], 'The tensor of logits'));
-      robust.push(toMatrix(answers[mixture.robustLogits], "The robust classifier's tensor of logits"));
+      parts.push(await ensemble.run(batch.inputs, [logits, mixture.robustLogits]));
       onProgress((begin + part.length) / listed.length);
     }
+    const answers = concatRows(parts);
     return {
       labels: Uint32Array.from(listed, ({ label }) => label),
-      standard: joined(standard),
-      robust: joined(robust),
+      standard: toMatrix(answers[logits], 'The tensor of logits'),
+      robust: toMatrix(answers[mixture.robustLogits], "The robust classifier's tensor of logits"),
     };
   };
-}
-
-function joined(parts: readonly Matrix[]): Matrix {
-  const rows = parts.reduce((sum, part) => sum + part.rows, 0);
-  const { cols } = parts[0];
-  const data = new Float32Array(rows * cols);
-  let row = 0;
-  for (const part of parts) {
-    data.set(part.data, row * cols);
-    row += part.rows;
-  }
-  return { data, rows, cols };
 }
 
 /** The text of a model.yaml with the fit in it; comments and all other keys stay. */

@@ -5,6 +5,7 @@ import { Lanes } from '../runtime/lanes.js';
 import type { Tensor, TensorMap } from '../runtime/tensor.js';
 import type { Mixture } from './mixture-fit.js';
 import type { ImageInput } from './model-config.js';
+import { concatRows, rowsOf } from './rows.js';
 import type { CertificateConfig } from './smoothing-config.js';
 
 type RandomizedSmoothing = Extract<CertificateConfig, { kind: 'randomized-smoothing' }>;
@@ -100,12 +101,8 @@ export class NoisyVoter {
         `Only a float32 input [N, C, H, W] can be certified; "${this.input.tensor}" is ${tensor.type} [${tensor.dims.join(', ')}].`,
       );
     }
-    const size = tensor.data.length / tensor.dims[0];
-    return {
-      ...tensor,
-      dims: [1, ...tensor.dims.slice(1)],
-      data: tensor.data.slice(row * size, (row + 1) * size),
-    };
+    // In memory of its own: a view would take the whole batch along to the worker.
+    return concatRows([rowsOf({ sample: tensor }, row, row + 1)]).sample;
   }
 }
 

@@ -1,5 +1,5 @@
 import { BallastError } from '../errors.js';
-import { argmax, softmax } from '../runtime/matrix.js';
+import { argmax, softmax, topTwo } from '../runtime/matrix.js';
 import type { Matrix } from '../runtime/tensor.js';
 import { transformLogits, type Nonlinearity } from './mixing.js';
 
@@ -117,9 +117,9 @@ function correctRows(logits: Matrix, labels: Uint32Array): Matrix {
 }
 
 /** The most probable class's lead over the next, for each row, the least first. */
-function marginsOf({ data, rows, cols }: Matrix): Float64Array {
-  const margins = Float64Array.from({ length: rows }, (_, row) => {
-    const [first, second] = data.slice(row * cols, (row + 1) * cols).sort((a, b) => b - a);
+function marginsOf(probabilities: Matrix): Float64Array {
+  const margins = Float64Array.from({ length: probabilities.rows }, (_, row) => {
+    const [first, second] = topTwo(probabilities, row);
     return first - second;
   });
   return margins.sort();

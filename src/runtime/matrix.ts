@@ -69,3 +69,14 @@ export function argmax({ data, cols }: Matrix, row: number): number {
   for (let col = 1; col < cols; col++) if (data[row * cols + col] > data[row * cols + best]) best = col;
   return best;
 }
+
+/** The two greatest probabilities of a row. */
+export function topTwo({ data, cols }: Matrix, row: number): [number, number] {
+  let [first, second] = [0, 0];
+  for (let i = row * cols; i < (row + 1) * cols; i++) {
+    const value = data[i];
+    if (value > first) [first, second] = [value, first];
+    else if (value > second) second = value;
+  }
+  return [first, second];
+}

@@ -1,6 +1,6 @@
 import type { Ensemble } from './ensemble.js';
 import { GaussianNoise } from './gaussian-noise.js';
-import { toMatrix } from './matrix.js';
+import { argmax, toMatrix } from './matrix.js';
 import type { Tensor } from './tensor.js';
 
 /** Asks for the classes of one sample under Gaussian noise. */
@@ -34,12 +34,8 @@ export async function countNoisyVotes(ensemble: Ensemble, request: VoteRequest):
   }
   const noisy: Tensor = { type: 'float32', dims: [draws, ...sample.dims.slice(1)], data };
   const outputs = await ensemble.run({ [input]: noisy }, [logits]);
-  const { data: answers, cols } = toMatrix(outputs[logits], 'The tensor of logits');
-  const votes = new Uint32Array(cols);
-  for (let draw = 0; draw < draws; draw++) {
-    let best = draw * cols;
-    for (let i = best; i < (draw + 1) * cols; i++) if (answers[i] > answers[best]) best = i;
-    votes[best - draw * cols] += 1;
-  }
+  const answers = toMatrix(outputs[logits], 'The tensor of logits');
+  const votes = new Uint32Array(answers.cols);
+  for (let draw = 0; draw < draws; draw++) votes[argmax(answers, draw)]++;
   return votes;
 }

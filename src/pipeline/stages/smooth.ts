@@ -3,7 +3,7 @@ import { lipschitzRadius } from '../../robust/certificate.js';
 import { mixingAlpha, transformLogits } from '../../robust/mixing.js';
 import { certifyVotes, type NoisyVotes } from '../../robust/randomized-smoothing.js';
 import { smooth } from '../../robust/smoothing.js';
-import { argmax, rowsBetween, softmax, toMatrix } from '../../runtime/matrix.js';
+import { argmax, rowsBetween, softmax, toMatrix, topTwo } from '../../runtime/matrix.js';
 import type { Matrix } from '../../runtime/tensor.js';
 import type { Certificate, RequestOptions } from '../batch.js';
 import type { Mixture } from '../mixture-fit.js';
@@ -189,16 +189,6 @@ function extremes(values: Float32Array): [number, number] {
 
 function scale(matrix: Matrix, factor: number): Matrix {
   return { ...matrix, data: matrix.data.map((value) => value * factor) };
-}
-
-function topTwo({ data, cols }: Matrix, row: number): [number, number] {
-  let [first, second] = [0, 0];
-  for (let i = row * cols; i < (row + 1) * cols; i++) {
-    const value = data[i];
-    if (value > first) [first, second] = [value, first];
-    else if (value > second) second = value;
-  }
-  return [first, second];
 }
 
 function impossible(message: string): BallastError {
