@@ -201,7 +201,7 @@ class _Plain(nn.Module):
         return self.model.head(self.model.features(image))
 
 
-def export(folded, path, opset=17):
+def export(folded, path, opset=17, side=32):
     """Write a folded model as one self-contained ONNX file: ``image`` to
     ``logits``, batch axis ``N``."""
     path = Path(path)
@@ -210,7 +210,7 @@ def export(folded, path, opset=17):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.onnx.export(
-            _Plain(folded).eval(), (torch.zeros(2, 3, 32, 32),), str(path),
+            _Plain(folded).eval(), (torch.zeros(2, 3, side, side),), str(path),
             input_names=["image"], output_names=["logits"],
             dynamic_axes={"image": {0: "N"}, "logits": {0: "N"}},
             opset_version=opset, dynamo=False,

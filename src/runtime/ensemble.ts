@@ -2,13 +2,13 @@ import { basename } from 'node:path';
 import { BallastError, messageOf } from '../errors.js';
 import type { Provider, ProviderChoice } from './providers.js';
 import { rescale, type Rescaling } from './rescale.js';
-import { Session } from './session.js';
+import { nameOf, Session } from './session.js';
 import type { Tensor, TensorMap, TensorSpec } from './tensor.js';
 
 /** An ONNX file that runs beside the model, on the same batch. */
 export interface CompanionSpec {
-  readonly file: string;
-  /** For each of its graph inputs: an input of the model, a tensor exposed in it, or an earlier companion's answer. */
+  readonly file: string | Uint8Array;
+  /** For each of its graph inputs: what a run is given, a tensor of the model, or an earlier companion's answer. */
   readonly feeds: Readonly<Record<string, string>>;
   /** How its pictures are changed first, for a network that was trained with another mean and deviation. */
   readonly rescaling?: Rescaling | undefined;
@@ -18,8 +18,8 @@ export interface CompanionSpec {
 
 /** A model and its companions. */
 export interface EnsembleSpec {
-  /** Path of the model's ONNX file. */
-  readonly file: string;
+  /** Path of the model's ONNX file, or a model made in memory. */
+  readonly file: string | Uint8Array;
   /** Intermediate tensors to expose as outputs. */
   readonly expose: readonly string[];
   readonly companions: readonly CompanionSpec[];
@@ -54,7 +54,8 @@ export class Ensemble {
     const companions: Companion[] = [];
     for (const companion of spec.companions) {
       const { file, answers } = companion;
-      const session = await Session.open({ ...spec, file, expose: Object.values(answers) });
+      const expose = typeof file === 'string' ? Object.values(answers) : [];
+      const session = await Session.open({ ...spec, file, expose });
       companions.push({ spec: companion, session });
     }
     return new Ensemble(model, companions);
@@ -85,15 +86,18 @@ export class Ensemble {
   }
 
   /**
-   * Runs what the wanted tensors need.
-   * @param inputs - one tensor for each of the model's graph inputs
+   * Runs what the wanted tensors need and what is not given.
+   * @param inputs - one tensor for each of the model's graph inputs, and whatever else companions read
    * @param fetches - tensors of the model, and answers of companions
    */
   async run(inputs: TensorMap, fetches: readonly string[]): Promise<TensorMap> {
-    const needed = this.tensorsFor(fetches);
+    const needed = this.tensorsFor(fetches, inputs);
     const known: Record<string, Tensor> = { ...inputs };
     const ofModel = this.outputs.flatMap(({ name }) => (needed.has(name) ? [name] : []));
-    if (ofModel.length > 0) Object.assign(known, await this.model.run(inputs, ofModel));
+    if (ofModel.length > 0) {
+      const own = this.inputs.flatMap(({ name }) => (name in inputs ? [[name, inputs[name]] as const] : []));
+      Object.assign(known, await this.model.run(Object.fromEntries(own), ofModel));
+    }
     for (const { spec, session } of this.companions) {
       const answers = Object.entries(spec.answers).filter(([name]) => needed.has(name));
       if (answers.length === 0) continue;
@@ -106,6 +110,11 @@ export class Ensemble {
       for (const [name, tensor] of answers) known[name] = outputs[tensor]!;
     }
     return Object.fromEntries(fetches.map((name) => [name, known[name]]));
+  }
+
+  /** Frees every session. */
+  async release(): Promise<void> {
+    await Promise.all([this.model, ...this.companions.map(({ session }) => session)].map((s) => s.release()));
   }
 
   private async runCompanion(
@@ -123,17 +132,17 @@ export class Ensemble {
       const told = Object.entries(feeds).map(([name, { dims }]) => `${name} [${dims.join(', ')}]`);
       throw new BallastError(
         'invalid-model',
-        `${basename(spec.file)} cannot run on what it is fed, ${told.join(', ')}: ${messageOf(error)}`,
+        `${basename(nameOf(spec.file))} cannot run on what it is fed, ${told.join(', ')}: ${messageOf(error)}`,
       );
     }
   }
 
-  /** The wanted tensors, and all that they are made from. */
-  private tensorsFor(fetches: readonly string[]): Set<string> {
+  /** The wanted tensors and all that they are made from, without what is given. */
+  private tensorsFor(fetches: readonly string[], given: TensorMap): Set<string> {
     const needed = new Set(fetches);
     for (const { spec } of this.companions.toReversed()) {
       if (!Object.keys(spec.answers).some((name) => needed.has(name))) continue;
-      for (const source of Object.values(spec.feeds)) needed.add(source);
+      for (const source of Object.values(spec.feeds)) if (!(source in given)) needed.add(source);
     }
     return needed;
   }

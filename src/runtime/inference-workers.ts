@@ -3,6 +3,7 @@ import { BallastError, type ErrorCode } from '../errors.js';
 import type { EnsembleSpec } from './ensemble.js';
 import type { VoteRequest } from './noisy-votes.js';
 import type { Provider } from './providers.js';
+import { nameOf } from './session.js';
 import { buffersOf, type TensorMap, type TensorSpec } from './tensor.js';
 import { BETWEEN_LAYERS, BETWEEN_REQUESTS, type ThreadPlan } from './thread-plan.js';
 import type { WarmUp } from './warm-up.js';
@@ -178,7 +179,7 @@ class InferenceWorker {
           reject(
             new BallastError(
               'internal',
-              `The inference worker died while it loaded ${spec.file}: ${reason}.`,
+              `The inference worker died while it loaded ${nameOf(spec.file)}: ${reason}.`,
             ),
           );
         } else {

@@ -2,15 +2,15 @@ import { availableParallelism } from 'node:os';
 import { env, InferenceSession, Tensor as OrtTensor } from 'onnxruntime-node';
 import { BallastError, messageOf } from '../errors.js';
 import { toFloat16, toFloat32 } from './float16.js';
-import { prepareModel } from './onnx/prepare-model.js';
+import { prepareModel, type PreparedModel } from './onnx/prepare-model.js';
 import { providersToTry, type Provider, type ProviderChoice } from './providers.js';
 import type { Tensor, TensorMap, TensorSpec, TensorType } from './tensor.js';
 import { BETWEEN_LAYERS } from './thread-plan.js';
 
 /** What a session is made from. */
 export interface SessionSpec {
-  /** Path of the ONNX file. */
-  readonly file: string;
+  /** Path of the ONNX file, or a model made in memory, of which nothing can be exposed. */
+  readonly file: string | Uint8Array;
   /** Intermediate tensors to expose as outputs. */
   readonly expose: readonly string[];
   readonly providers: readonly ProviderChoice[];
@@ -43,7 +43,9 @@ export class Session {
    * @throws BallastError invalid-model where the file is no valid model, unavailable where no provider works
    */
   static async open(spec: SessionSpec): Promise<Session> {
-    const { model, sessionOptions } = await prepareModel(spec.file, spec.expose);
+    const { file } = spec;
+    const { model, sessionOptions }: PreparedModel =
+      typeof file === 'string' ? await prepareModel(file, spec.expose) : { model: file, sessionOptions: {} };
     const failures: string[] = [];
     // onnxruntime writes an error to stderr for each provider that is not there; it is reported here instead.
     env.logLevel = 'fatal';
@@ -61,7 +63,7 @@ export class Session {
         if (provider === 'cpu') {
           throw new BallastError(
             'invalid-model',
-            `onnxruntime cannot load ${spec.file}: ${messageOf(error)}`,
+            `onnxruntime cannot load ${nameOf(file)}: ${messageOf(error)}`,
             {
               cause: error,
             },
@@ -95,6 +97,11 @@ export class Session {
   async release(): Promise<void> {
     await this.session.release();
   }
+}
+
+/** What errors call a model. */
+export function nameOf(file: string | Uint8Array): string {
+  return typeof file === 'string' ? file : 'a graph that Ballast made';
 }
 
 /**
