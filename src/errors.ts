@@ -7,6 +7,7 @@ export type ErrorCode =
   | 'unknown-model'
   | 'unknown-stream'
   | 'not-found'
+  | 'conflict'
   | 'too-large'
   | 'unsupported-media-type'
   | 'impossible'

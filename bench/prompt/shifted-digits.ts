@@ -25,7 +25,12 @@ export interface Digits {
 /** A shifted set: how its shots and its test canvases are drawn. */
 export interface ShiftedSet {
   readonly name: string;
-  readonly draw: (digits: Digits, indices: Uint32Array, random: SeededRandom, isTest: boolean) => Promise<Canvases>;
+  readonly draw: (
+    digits: Digits,
+    indices: Uint32Array,
+    random: SeededRandom,
+    isTest: boolean,
+  ) => Promise<Canvases>;
 }
 
 /** The colour of each class: ten that are far apart and none as bright as a digit. */
@@ -78,7 +83,9 @@ function drawBiased(rho: number): ShiftedSet['draw'] {
     drawOn(digits, indices, random, (label) => {
       const agrees = random.uniform() < (isTest ? 1 - rho : rho);
       const other = Math.floor(random.uniform() * (CLASSES - 1));
-      return COLOURS[agrees ? label : other < label ? other : other + 1].map((v) => Math.round(v * Number(process.env['DARK'] ?? 1)));
+      return COLOURS[agrees ? label : other < label ? other : other + 1].map((v) =>
+        Math.round(v * Number(process.env['DARK'] ?? 1)),
+      );
     });
 }
 

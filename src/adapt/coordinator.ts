@@ -183,10 +183,10 @@ function identityScaled(plan: DecoderPlan, parameters: Float64Array): (block: nu
     let offset = plan.triggerSize;
     plan.blocks.forEach(({ middle, outputs }, block) => {
       offset += 4 * middle + middle + middle * outputs;
-      if (block === wanted) changed.fill(1, offset, offset + outputs).fill(0, offset + outputs, offset + 2 * outputs);
+      if (block === wanted)
+        changed.fill(1, offset, offset + outputs).fill(0, offset + outputs, offset + 2 * outputs);
       offset += 2 * outputs;
     });
     return changed;
   };
 }
-

@@ -47,8 +47,7 @@ export function foldDecoder(
       for (let corner = 0; corner < 4; corner++) {
         const row = to + (input * 4 + corner) * outputs;
         const weight = spread[m * 4 + corner];
-        for (let o = 0; o < outputs; o++)
-          folded[row + o] += weight * pointwise[m * outputs + o] * factor[o];
+        for (let o = 0; o < outputs; o++) folded[row + o] += weight * pointwise[m * outputs + o] * factor[o];
       }
     }
     to += inputs * 4 * outputs;

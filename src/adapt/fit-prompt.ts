@@ -151,8 +151,8 @@ export async function fitPrompt(input: FitPromptInput): Promise<FitState> {
   }
   const { statistics, base } = state;
   const looks = options.evaluateEvery;
-  const left = options.queries - state.queries - aLook;
-  const total = state.spsa.step + Math.floor(left / (aStep + aLook / looks));
+  // The look at the end is paid for too. Not counted from `state`: a fit that goes on must have the same end.
+  const total = Math.floor((options.queries - 3 * aLook) / (aStep + aLook / looks));
   let { best, queries } = state;
   let latest: Score = best;
   for (let step = state.spsa.step + 1; step <= total; step++) {

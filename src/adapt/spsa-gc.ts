@@ -60,8 +60,7 @@ export class SpsaGc {
    * @throws BallastError invalid-input where an option is out of its range
    */
   constructor(start: ArrayLike<number> | SpsaGcState, { perturb, seed = 0, ...options }: SpsaGcOptions = {}) {
-    const given = Object.entries(options).filter(([, value]) => value !== undefined);
-    this.options = { ...SPSA_GC_DEFAULTS, ...Object.fromEntries(given) };
+    this.options = { ...SPSA_GC_DEFAULTS, ...options };
     checkOptions(this.options);
     const state = 'parameters' in start ? start : undefined;
     this.current = Float64Array.from(state?.parameters ?? (start as ArrayLike<number>));

@@ -10,6 +10,8 @@ export interface RequestOptions {
   readonly alpha?: number;
   /** Whether certificates are wanted, even where they cost many forward passes. */
   readonly certify?: boolean;
+  /** The prompt's version for this request, or `off`; the active one where left out. */
+  readonly prompt?: string;
   /** Told how many of the passes for certificates are done. */
   readonly onProgress?: (done: number, total: number) => void;
   /** The stream that these samples continue, in order. LAME then adapts within the stream's window. */
@@ -37,6 +39,11 @@ export interface SmoothingReport {
   readonly alpha: readonly [number, number];
 }
 
+/** The prompt that a batch's pictures got. */
+export interface PromptReport {
+  readonly version: string;
+}
+
 /** A distance within which no change of the input changes the class of the mixed classifier. */
 export interface Certificate {
   /** Of pixels in [0, 1]; 0 where nothing could be shown. */
@@ -48,7 +55,7 @@ export interface Certificate {
 }
 
 /** What a batch spends time on, in order. */
-export const TIMED = ['decode', 'certify', 'queue', 'forward', 'smooth', 'lame'] as const;
+export const TIMED = ['decode', 'prompt', 'certify', 'queue', 'forward', 'smooth', 'lame'] as const;
 
 /** Milliseconds that a batch spent on each, as far as it came there, and in all. */
 export type StageTimings = { [Part in (typeof TIMED)[number]]?: number } & { total: number };
@@ -66,6 +73,7 @@ export interface BatchResult {
   readonly alpha?: Float32Array;
   /** One a sample; undefined for a sample whose class LAME changed, since its answer depends on others. */
   readonly certificates?: readonly (Certificate | undefined)[];
+  readonly prompt?: PromptReport;
   readonly smoothing?: SmoothingReport;
   readonly lame?: LameReport;
   readonly timings: StageTimings;
@@ -79,6 +87,8 @@ export interface PipelineObserver {
   queued(model: string, seconds: number): void;
   /** A request was turned away. */
   rejected(reason: 'queue-full' | 'deadline' | 'draining' | 'too-large'): void;
+  /** A classifier was asked about pictures: to fit a prompt, or, where it is remote, to serve. */
+  promptQueries(model: string, purpose: 'fit' | 'serve', pictures: number): void;
   /** A request's stages ended. */
   answered(model: string, result: BatchResult): void;
 }

@@ -10,6 +10,8 @@ export interface ForwardRequest {
   /** `count` rows of each graph input. The arrays are handed over: their sender must not touch them again. */
   readonly inputs: TensorMap;
   readonly count: number;
+  /** Inputs that have no row a sample; only requests with the very same ones are merged. */
+  readonly shared?: TensorMap;
   /** Names of the outputs wanted. */
   readonly fetches: readonly string[];
   readonly signal?: AbortSignal | undefined;
@@ -182,7 +184,7 @@ export class Batcher {
     for (const item of this.queue) {
       const size = item.end - item.begin;
       if (items.length > 0 && rows + size > most) break;
-      if (!sameSampleShapes(item.request.inputs, first.request.inputs)) break;
+      if (!canMerge(item.request, first.request)) break;
       items.push(item);
       rows += size;
     }
@@ -197,7 +199,10 @@ export class Batcher {
     this.inFlight++;
     this.rowsInFlight += count;
     try {
-      const { outputs, seconds } = await this.workers.run(inputsOf(items), fetchesOf(items));
+      const { outputs, seconds } = await this.workers.run(
+        { ...inputsOf(items), ...sharedOf(items[0].request) },
+        fetchesOf(items),
+      );
       this.secondsPerSample = 0.8 * this.secondsPerSample + (0.2 * seconds) / count;
       this.observer.forward(this.model, count, seconds);
       this.answer(items, outputs, begin, seconds);
@@ -226,6 +231,23 @@ export class Batcher {
       row += rows;
     }
   }
+}
+
+function canMerge(one: ForwardRequest, other: ForwardRequest): boolean {
+  const shared = Object.entries(one.shared ?? {});
+  return (
+    shared.length === Object.keys(other.shared ?? {}).length &&
+    shared.every(([name, tensor]) => other.shared?.[name] === tensor) &&
+    sameSampleShapes(one.inputs, other.inputs)
+  );
+}
+
+/** Copies: what goes to a worker moves there, and these are needed again. */
+function sharedOf({ shared }: ForwardRequest): TensorMap {
+  if (shared === undefined) return {};
+  return Object.fromEntries(
+    Object.entries(shared).map(([name, tensor]) => [name, { ...tensor, data: tensor.data.slice() }]),
+  );
 }
 
 function inputsOf(items: readonly Item[]): TensorMap {

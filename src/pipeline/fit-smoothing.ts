@@ -79,6 +79,12 @@ async function openClassifiers(
   provider: ProviderChoice,
 ): Promise<(folder: string, onProgress: (share: number) => void) => Promise<LabelledLogits>> {
   const { config, files, name } = definition;
+  if (files.classifier === undefined) {
+    throw new BallastError(
+      'invalid-model',
+      `Model "${name}" is remote; mixing needs a classifier with a file.`,
+    );
+  }
   const found = inspectModel(await readFile(files.classifier), { logits: config.classifier.logits });
   const { logits } = tensorsOf({ ...config, lame: undefined }, found, name);
   // Whatever model.yaml mixes them with today, only the two classifiers are needed.

@@ -1,24 +1,25 @@
 import type { Logger } from 'pino';
 import { BallastError } from '../errors.js';
-import { InferenceWorkers } from '../runtime/inference-workers.js';
-import { inspectModel } from '../runtime/onnx/inspect.js';
 import { providersToTry, type ProviderChoice } from '../runtime/providers.js';
 import { planThreads } from '../runtime/thread-plan.js';
 import type { TensorMap, TensorSpec } from '../runtime/tensor.js';
 import type { BatchResult, PipelineObserver, RequestOptions } from './batch.js';
 import { Batcher } from './batcher.js';
 import { lameSchema, type ModelConfig } from './model-config.js';
-import { mixtureOf } from './mixture-fit.js';
-import { readModelBytes, weightBytes } from './model-bytes.js';
+import { openForwardRunner, remoteSpecOf, type ForwardRunner } from './forward-runner.js';
+import { totalBytes } from './model-bytes.js';
 import type { ModelDefinition } from './model-file.js';
-import { batchLimit, imageInputs, labelsOf, sampleShapes, tensorsOf } from './model-fit.js';
-import { noisyVoterOf } from './noisy-voter.js';
+import { labelsOf } from './model-fit.js';
+import { LoadedPrompts } from './model-prompts.js';
 import { runStages, type Stage } from './pipeline.js';
+import type { PromptJobs } from './prompt-jobs.js';
+import { Prompter } from './prompter.js';
 import type { EncodedInputs, ServedModel } from './serving.js';
 import { AdaptStage, warmLame } from './stages/adapt.js';
 import { CertifyStage } from './stages/certify.js';
 import { DecodeStage } from './stages/decode.js';
 import { ForwardStage } from './stages/forward.js';
+import { PromptStage } from './stages/prompt.js';
 import { SmoothStage } from './stages/smooth.js';
 import type { StreamStore } from './streams.js';
 
@@ -37,6 +38,9 @@ export interface ModelHost {
   readonly observer: PipelineObserver;
   readonly log: Logger;
   readonly streams: StreamStore;
+  readonly jobs: PromptJobs;
+  /** Hosts that remote classifiers may be on. */
+  readonly remoteHosts: readonly string[];
 }
 
 /** A model whose workers are started: the stages that its requests go through. */
@@ -51,12 +55,12 @@ export class LoadedModel implements ServedModel {
   private constructor(
     definition: ModelDefinition,
     readonly labels: readonly string[],
-    readonly inputs: readonly TensorSpec[],
-    readonly outputs: readonly TensorSpec[],
-    private readonly workers: InferenceWorkers,
+    private readonly forward: ForwardRunner,
+    readonly prompts: LoadedPrompts | undefined,
+    private readonly prompter: Prompter | undefined,
     private readonly batcher: Batcher,
     private readonly decode: DecodeStage,
-    private readonly smooth: SmoothStage,
+    private readonly checked: readonly { check(options: RequestOptions): void }[],
     private readonly stages: readonly Stage[],
     private readonly host: ModelHost,
   ) {
@@ -66,61 +70,54 @@ export class LoadedModel implements ServedModel {
   }
 
   /**
-   * Starts the model's workers and waits until they are warm.
+   * Starts what the model runs on and waits until it is warm.
    * @throws BallastError invalid-model where the ONNX file and model.yaml do not fit each other; unavailable where
-   *   a provider is missing
+   *   a provider or a remote classifier is missing
    */
   static async open(definition: ModelDefinition, host: ModelHost): Promise<LoadedModel> {
     const begin = performance.now();
-    const { config, files, name, version } = definition;
-    const bytes = await readModelBytes(files.classifier);
-    const found = inspectModel(bytes, { logits: config.classifier.logits });
-    const tensors = tensorsOf(config, found, name);
-    const images = imageInputs(config, found.inputs, name);
-    const batching = { ...config.batching, maxBatchSize: batchLimit(config, found.inputs, name) };
+    const { config, name, version } = definition;
     const log = host.log.child({ model: name, version });
-    const mixture = await mixtureOf(definition, found);
+    const onReplaced = (reason: string): void => {
+      log.error({ reason }, 'an inference worker died and was replaced');
+    };
+    const onRemoteQueries = (pictures: number): void => {
+      host.observer.promptQueries(name, 'serve', pictures);
+    };
     const providers = config.providers ?? host.providers;
-    const plan = planThreads({
-      ...host,
-      modelBytes: await weightBytes(files, found.externalData),
-      onCpu: providersToTry(providers)[0] === 'cpu',
-    });
-    const workers = await InferenceWorkers.start(
-      {
-        file: files.classifier,
-        expose: [tensors.logits, tensors.features, ...(mixture?.expose ?? [])].filter(
-          (tensor) => tensor !== undefined,
-        ),
-        companions: mixture?.companions ?? [],
-        providers,
-        warmUp: {
-          maxBatchSize: batching.maxBatchSize,
-          sampleShapes: sampleShapes(config, images),
-          budgetMs: host.warmUpMs,
-        },
-      },
-      plan,
-      (reason) => {
-        log.error({ reason }, 'an inference worker died and was replaced');
+    const forward = await openForwardRunner(definition, { ...host, providers, onReplaced, onRemoteQueries });
+    const { tensors, images, batching, mixture, voter, provider, failures, plan } = forward;
+    const prompter = await openPrompter(definition, forward, host, onReplaced).catch(
+      async (error: unknown) => {
+        await forward.close();
+        throw error;
       },
     );
-    const { provider, failures } = workers.info;
     if (config.lame !== undefined && config.lame.scope !== 'off') await warmLame(config.lame);
-    const batcher = new Batcher(name, workers, batching, host.observer);
+    const batcher = new Batcher(name, forward.runner, batching, host.observer);
     const lame = config.lame ?? lameSchema.parse({ scope: 'off' });
     const smooth = new SmoothStage(name, mixture);
-    const voter = noisyVoterOf(name, mixture, images, workers);
+    const prompt = new PromptStage(name, prompter);
+    const decode = new DecodeStage(images);
+    const labels = labelsOf(definition, forward.classes);
     const model = new LoadedModel(
       definition,
-      labelsOf(definition, found.classes),
-      found.inputs,
-      found.outputs,
-      workers,
+      labels,
+      forward,
+      prompter &&
+        new LoadedPrompts({
+          ...{ definition, labels, prompter, decode, providers },
+          jobs: host.jobs,
+          remote: remoteSpecOf(definition, host.remoteHosts),
+          logits: tensors.logits!,
+          maxBatchSize: batching.maxBatchSize,
+        }),
+      prompter,
       batcher,
-      new DecodeStage(images),
-      smooth,
+      decode,
+      [smooth, prompt],
       [
+        ...(prompter === undefined ? [] : [prompt]),
         ...(voter === undefined ? [] : [new CertifyStage(voter, smooth)]),
         new ForwardStage(batcher, tensors, (options) => smooth.fetches(options)),
         ...(mixture === undefined ? [] : [smooth]),
@@ -133,8 +130,9 @@ export class LoadedModel implements ServedModel {
       {
         provider,
         ...tensors,
-        classes: found.classes,
+        classes: forward.classes,
         smoothing: mixture?.config.mode ?? 'off',
+        prompt: prompter === undefined ? 'off' : (prompter.activeVersion ?? 'none active'),
         lame: config.lame === undefined ? 'off' : `${lame.affinity}, k ${lame.k}, scope ${lame.scope}`,
         ...plan,
         loadMs: Math.round(performance.now() - begin),
@@ -144,8 +142,16 @@ export class LoadedModel implements ServedModel {
     return model;
   }
 
+  get inputs(): readonly TensorSpec[] {
+    return this.forward.inputs;
+  }
+
+  get outputs(): readonly TensorSpec[] {
+    return this.forward.outputs;
+  }
+
   get provider(): string {
-    return this.workers.info.provider;
+    return this.forward.provider;
   }
 
   /** Samples that wait for a forward pass. */
@@ -173,7 +179,7 @@ export class LoadedModel implements ServedModel {
   async close(): Promise<void> {
     this.draining = true;
     if (this.inFlight > 0) await new Promise<void>((resolve) => (this.drained = resolve));
-    await this.workers.close();
+    await Promise.all([this.forward.close(), this.prompter?.close()]);
   }
 
   private async serve(
@@ -192,7 +198,7 @@ export class LoadedModel implements ServedModel {
         },
       );
     }
-    this.smooth.check(options);
+    for (const stage of this.checked) stage.check(options);
     const place = this.batcher.admit(count);
     const turn =
       options.stream === undefined
@@ -210,4 +216,21 @@ export class LoadedModel implements ServedModel {
       if (this.inFlight === 0) this.drained();
     }
   }
+}
+
+async function openPrompter(
+  definition: ModelDefinition,
+  { images, batching }: ForwardRunner,
+  host: ModelHost,
+  onReplaced: (reason: string) => void,
+): Promise<Prompter | undefined> {
+  if (definition.config.prompt === undefined) return undefined;
+  const providers = definition.config.providers ?? host.providers;
+  const { coordinator } = definition.files;
+  const plan = planThreads({
+    ...host,
+    modelBytes: await totalBytes([coordinator]),
+    onCpu: providersToTry(providers)[0] === 'cpu',
+  });
+  return Prompter.open(definition, images, { ...host, providers, plan, batching, onReplaced });
 }

@@ -1,7 +1,5 @@
 import { readFile, stat } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
 import { BallastError } from '../errors.js';
-import type { ModelFiles } from './model-file.js';
 
 /**
  * Reads a model's ONNX file.
@@ -21,14 +19,10 @@ export async function readModelBytes(file: string): Promise<Uint8Array> {
   }
 }
 
-/** Bytes of a model's files, and of those beside them with weights; a missing one is reported when it is loaded. */
-export async function weightBytes(files: ModelFiles, external: readonly string[]): Promise<number> {
-  const beside = external.map((name) => join(dirname(files.classifier), name));
-  const own = [files.classifier, files.robust, files.mixing, files.voter].filter(
-    (path) => path !== undefined,
-  );
-  const sizes = [...own, ...beside].map(async (path) => {
-    const found = await stat(path).catch(() => undefined);
+/** Bytes of some files together; a missing one is reported when it is loaded. */
+export async function totalBytes(paths: readonly (string | undefined)[]): Promise<number> {
+  const sizes = paths.map(async (path) => {
+    const found = path === undefined ? undefined : await stat(path).catch(() => undefined);
     return found?.size ?? 0;
   });
   return (await Promise.all(sizes)).reduce((sum, size) => sum + size, 0);

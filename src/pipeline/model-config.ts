@@ -91,6 +91,43 @@ export const robustSchema = z.strictObject({
   std: deviations.optional(),
 });
 
+/** The model that is wrapped: an ONNX file, or a remote endpoint. */
+export const classifierSchema = z
+  .strictObject({
+    file: z.string().optional(),
+    /** Of a model that another server answers for, such as https://host:8000/v2/models/resnet. */
+    url: z.url({ protocol: /^https?$/ }).optional(),
+    protocol: z.literal('oip-v2').optional(),
+    /** Sent with every call; ${NAME} stands for an environment variable. */
+    headers: z.record(z.string(), z.string()).default({}),
+    /** Seconds that one call may take. */
+    timeout: z.number().positive().max(3600).default(10),
+    /** Tries after the first. */
+    retries: z.int().min(0).max(20).default(3),
+    /** Calls under way at once, at most. */
+    maxInFlight: z.int().min(1).max(1000).default(8),
+    /** The tensor of logits `[N, K]`; found by itself where left out. */
+    logits: z.string().optional(),
+    /** The tensor of penultimate features `[N, D]`; auto finds it, none serves without (and without LAME). */
+    features: z.string().default('auto'),
+  })
+  .refine(({ file, url }) => (file === undefined) !== (url === undefined), 'either a file or a url');
+
+export const promptSchema = z.strictObject({
+  /** ONNX file of the encoder: RGB pictures in [0, 1] to `z [N, D]`. */
+  coordinator: z.string(),
+  /** latest: the version made active; a number: that one always; off: none but what a request asks for. */
+  version: z
+    .union([
+      z.enum(['latest', 'off']),
+      z.int().min(1).transform(String),
+      z.string().regex(/^[1-9]\d*$/, 'a number, latest or off'),
+    ])
+    .default('latest'),
+  /** Strength of the prompt, in the model's own input units. */
+  epsilon: z.number().positive().max(100).default(1),
+});
+
 /** model.yaml: how a model is fed, what it answers and which methods hold it steady. */
 export const modelConfigSchema = z.strictObject({
   name: modelName,
@@ -101,18 +138,14 @@ export const modelConfigSchema = z.strictObject({
   inputs: z
     .record(z.string(), z.discriminatedUnion('kind', [imageInputSchema, tensorInputSchema]))
     .default({}),
-  classifier: z.strictObject({
-    file: z.string(),
-    /** The tensor of logits `[N, K]`; found by itself where left out. */
-    logits: z.string().optional(),
-    /** The tensor of penultimate features `[N, D]`; auto finds it, none serves without (and without LAME). */
-    features: z.string().default('auto'),
-  }),
+  classifier: classifierSchema,
   /** A second classifier of the same classes and inputs, which holds under attack. */
   robust: robustSchema.optional(),
   /** How both are mixed. */
   smoothing: smoothingSchema.optional(),
   lame: lameSchema.optional(),
+  /** Prompts that are drawn onto every picture before the classifier sees it. */
+  prompt: promptSchema.optional(),
   batching: batchingSchema.prefault({}),
   /** In order of preference; `auto` is cuda, then webgpu, then cpu. Left out: what the server was started with. */
   providers: z.array(providerSchema).min(1).optional(),
@@ -121,6 +154,7 @@ export const modelConfigSchema = z.strictObject({
 export type ImageInput = z.infer<typeof imageInputSchema>;
 export type TensorInput = z.infer<typeof tensorInputSchema>;
 export type LameConfig = z.infer<typeof lameSchema>;
+export type PromptConfig = z.infer<typeof promptSchema>;
 export type Batching = z.infer<typeof batchingSchema>;
 export type Provider = z.infer<typeof providerSchema>;
 export type ModelConfig = z.infer<typeof modelConfigSchema>;

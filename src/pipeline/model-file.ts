@@ -6,9 +6,11 @@ import { BallastError, messageOf } from '../errors.js';
 import { closestNames } from '../runtime/onnx/closest-names.js';
 import {
   batchingSchema,
+  classifierSchema,
   imageInputSchema,
   lameSchema,
   modelConfigSchema,
+  promptSchema,
   robustSchema,
   tensorInputSchema,
   type ModelConfig,
@@ -17,11 +19,14 @@ import { smoothingFields } from './smoothing-config.js';
 
 /** The ONNX files that model.yaml names. */
 export interface ModelFiles {
-  readonly classifier: string;
+  /** Undefined where the classifier is remote. */
+  readonly classifier?: string;
   readonly robust?: string;
   readonly mixing?: string;
   /** The classifier that votes under noise, for a certificate. */
   readonly voter?: string;
+  /** The encoder that prompts are drawn from. */
+  readonly coordinator?: string;
 }
 
 /** A model folder, read and found sound. */
@@ -114,12 +119,13 @@ function lineOf(keys: readonly string[], document: Document, lines: LineCounter)
 
 const KNOWN_KEYS = [
   modelConfigSchema,
-  modelConfigSchema.shape.classifier,
+  classifierSchema,
   imageInputSchema,
   tensorInputSchema,
   lameSchema,
   batchingSchema,
   robustSchema,
+  promptSchema,
   smoothingFields,
 ].flatMap(({ shape }) => Object.keys(shape));
 
@@ -129,7 +135,7 @@ function suggestion(unknown: string): string {
 }
 
 function filesOf(
-  { classifier, robust, smoothing }: ModelConfig,
+  { classifier, robust, smoothing, prompt }: ModelConfig,
   find: (named: string, key: string) => string,
 ): ModelFiles {
   const certificate = smoothing?.certificate;
@@ -138,10 +144,11 @@ function filesOf(
       ? certificate.base
       : undefined;
   return {
-    classifier: find(classifier.file, 'classifier.file'),
+    ...(classifier.file !== undefined && { classifier: find(classifier.file, 'classifier.file') }),
     ...(robust && { robust: find(robust.file, 'robust.file') }),
     ...(smoothing?.mixing !== undefined && { mixing: find(smoothing.mixing, 'smoothing.mixing') }),
     ...(voter !== undefined && { voter: find(voter, 'smoothing.certificate.base') }),
+    ...(prompt && { coordinator: find(prompt.coordinator, 'prompt.coordinator') }),
   };
 }
 

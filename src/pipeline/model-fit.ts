@@ -1,10 +1,13 @@
 import { BallastError } from '../errors.js';
-import type { ModelInspection } from '../runtime/onnx/inspect.js';
 import type { TensorSpec } from '../runtime/tensor.js';
 import type { ImageInput, ModelConfig } from './model-config.js';
 import type { ModelDefinition } from './model-file.js';
 
-type Found = Pick<ModelInspection, 'logits' | 'features' | 'inputs' | 'classes'>;
+/** What is known of a classifier before model.yaml has its say. */
+export interface Found {
+  readonly logits?: string | undefined;
+  readonly features?: { readonly name: string } | undefined;
+}
 
 /**
  * The tensors of logits and features: as model.yaml names them, else as they were found.
@@ -20,14 +23,14 @@ export function tensorsOf(
   if (logits === undefined) {
     throw new BallastError(
       'invalid-model',
-      `Model "${name}": no logits were found in ${classifier.file}; name their tensor as classifier.logits in model.yaml.`,
+      `Model "${name}": no logits were found in ${classifier.file ?? classifier.url}; name their tensor as classifier.logits in model.yaml.`,
     );
   }
   const features = classifier.features === 'auto' ? found.features?.name : classifier.features;
   if ((features === undefined || features === 'none') && lame !== undefined && lame.scope !== 'off') {
     throw new BallastError(
       'invalid-model',
-      `Model "${name}": LAME needs features, and none were found in ${classifier.file}; name their tensor as classifier.features in model.yaml, or leave lame out.`,
+      `Model "${name}": LAME needs features, and none were found in ${classifier.file ?? classifier.url}; name their tensor as classifier.features in model.yaml, or leave lame out.`,
     );
   }
   return { logits, features: features === 'none' ? undefined : features };

@@ -4,6 +4,7 @@ import type {
   BatchResult,
   Certificate,
   LameReport,
+  PromptReport,
   RequestOptions,
   SmoothingReport,
   StageTimings,
@@ -35,6 +36,7 @@ export interface Batch {
   /** Weight of the robust classifier, `[N]`. */
   alpha?: Float32Array;
   certificates?: (Certificate | undefined)[];
+  prompt?: PromptReport;
   smoothing?: SmoothingReport;
   lame?: LameReport;
   readonly timings: StageTimings;
@@ -42,7 +44,7 @@ export interface Batch {
 
 /** One step of the pipeline. It knows only the batch. */
 export interface Stage {
-  readonly name: 'decode' | 'certify' | 'forward' | 'smooth' | 'lame';
+  readonly name: 'decode' | 'prompt' | 'certify' | 'forward' | 'smooth' | 'lame';
   /** Whether samples of the batch may influence each other's answers. */
   readonly mixesSamples: boolean;
   run(batch: Batch): Promise<void>;

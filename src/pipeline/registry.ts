@@ -3,11 +3,12 @@ import { join } from 'node:path';
 import { BallastError, messageOf } from '../errors.js';
 import { LoadedModel, type ModelHost } from './loaded-model.js';
 import { readModelFile } from './model-file.js';
+import { PromptJobs } from './prompt-jobs.js';
 import type { Models, ModelStatus, ServedModel } from './serving.js';
 import { StreamStore, type StreamLimits } from './streams.js';
 
 /** How a registry is opened. */
-export interface RegistryOptions extends Omit<ModelHost, 'streams'> {
+export interface RegistryOptions extends Omit<ModelHost, 'streams' | 'jobs'> {
   /** The folder of model folders. */
   readonly directory: string;
   readonly streamLimits: StreamLimits;
@@ -31,6 +32,7 @@ interface Slot {
  */
 export class ModelRegistry implements Models {
   readonly streams: StreamStore;
+  readonly jobs: PromptJobs;
   private readonly slots = new Map<string, Map<string, Slot>>();
   private readonly changes = new Map<string, Promise<void>>();
   private readonly host: ModelHost;
@@ -38,7 +40,8 @@ export class ModelRegistry implements Models {
 
   private constructor(private readonly options: RegistryOptions) {
     this.streams = new StreamStore(options.streamLimits);
-    this.host = { ...options, streams: this.streams };
+    this.jobs = new PromptJobs(options.observer, options.log);
+    this.host = { ...options, streams: this.streams, jobs: this.jobs };
   }
 
   /**
@@ -124,6 +127,7 @@ export class ModelRegistry implements Models {
   async close(): Promise<void> {
     this.closing = true;
     await Promise.all(this.changes.values());
+    await this.jobs.close();
     const models = [...this.slots.values()].flatMap((slots) => [...slots.values()].map(({ model }) => model));
     await Promise.all(models.map(async (model) => model?.close()));
   }
@@ -163,6 +167,7 @@ export class ModelRegistry implements Models {
     const old = slot.model;
     slot.model = model;
     slot.status = { name, version, state: 'READY', reason: '' };
+    if (model.prompts !== undefined) await this.jobs.resume(model.prompts);
     if (old !== undefined) {
       await old.close();
       this.streams.forgetModel(`${name}/${version}`);

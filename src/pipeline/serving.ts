@@ -1,9 +1,46 @@
 import type { TensorMap, TensorSpec } from '../runtime/tensor.js';
 import type { BatchResult, RequestOptions } from './batch.js';
+import type { FitPromptOptions } from '../adapt/fit-prompt.js';
+import type { Job, Jobs } from './jobs.js';
 import type { ModelConfig } from './model-config.js';
+import type { PromptVersion } from './prompt-versions.js';
 
 /** Encoded files by input name; file i of each input belongs to sample i. */
 export type EncodedInputs = Readonly<Partial<Record<string, readonly Uint8Array[]>>>;
+
+/** A picture whose class is known. */
+export interface LabelledPicture {
+  /** Names it in errors. */
+  readonly name: string;
+  readonly bytes: Uint8Array;
+  readonly label: string;
+}
+
+/** The prompts of a model. */
+export interface ModelPrompts {
+  /** Whether its classifier is remote, so that every picture asked about may cost. */
+  readonly isRemote: boolean;
+  /** Every version, the oldest first. */
+  list(): Promise<PromptVersion[]>;
+  /**
+   * Makes a version the one that requests get which name none; undefined: none.
+   * @throws BallastError not-found, impossible, conflict
+   */
+  activate(version: string | undefined): Promise<void>;
+  /** @throws BallastError not-found, conflict */
+  delete(version: string): Promise<void>;
+  /**
+   * What a version does to a picture: the picture, the change (grey where there is none) and the prompted picture,
+   * side by side in a PNG.
+   * @throws BallastError as ServedModel.predict; not-found
+   */
+  preview(picture: Uint8Array, version: string): Promise<Uint8Array>;
+  /**
+   * Starts a job that fits a new version.
+   * @throws BallastError invalid-input, too-large, conflict
+   */
+  fit(pictures: readonly LabelledPicture[], options: FitPromptOptions): Promise<Job>;
+}
 
 /** A model that is loaded, warm and answering. */
 export interface ServedModel {
@@ -15,8 +52,10 @@ export interface ServedModel {
   /** The ONNX model's own inputs and outputs (batch axis included). */
   readonly inputs: readonly TensorSpec[];
   readonly outputs: readonly TensorSpec[];
-  /** Where it really runs: cuda, webgpu or cpu. */
+  /** Where it really runs: cuda, webgpu, cpu or remote. */
   readonly provider: string;
+  /** Undefined where model.yaml has no coordinator. */
+  readonly prompts: ModelPrompts | undefined;
 
   /**
    * Decodes and answers encoded files.
@@ -56,6 +95,7 @@ export interface Models {
   /** Samples waiting, by model. */
   queueDepths(): Map<string, number>;
   readonly streams: Streams;
+  readonly jobs: Jobs;
   /** Refuses new requests, answers those in flight, then frees everything. */
   close(): Promise<void>;
 }

@@ -1,6 +1,6 @@
 import { BallastError } from '../errors.js';
 import type { Ensemble } from './ensemble.js';
-import type { Tensor, TensorSpec } from './tensor.js';
+import type { Tensor, TensorMap, TensorSpec } from './tensor.js';
 
 /** How a model is warmed before it takes requests. */
 export interface WarmUp {
@@ -8,6 +8,8 @@ export interface WarmUp {
   readonly maxBatchSize: number;
   /** Shape of one sample for inputs whose graph leaves it open; by input name. */
   readonly sampleShapes: Readonly<Record<string, readonly number[]>>;
+  /** Inputs that have no row a sample, as they are given to every run. */
+  readonly shared?: TensorMap;
   /** No further size is begun after this many milliseconds. */
   readonly budgetMs: number;
 }
@@ -19,12 +21,12 @@ export interface WarmUp {
  */
 export async function warmUp(
   ensemble: Ensemble,
-  { maxBatchSize, sampleShapes, budgetMs }: WarmUp,
+  { maxBatchSize, sampleShapes, shared, budgetMs }: WarmUp,
 ): Promise<void> {
   const end = performance.now() + budgetMs;
   for (const size of batchSizes(maxBatchSize)) {
     if (performance.now() > end) return;
-    const inputs: Record<string, Tensor> = {};
+    const inputs: Record<string, Tensor> = { ...shared };
     for (const spec of ensemble.inputs) {
       const tensor = zeros(spec, size, sampleShapes[spec.name]);
       if (tensor === undefined) return;

@@ -23,6 +23,7 @@ export async function createServer(options: ServerOptions = {}, logger?: Logger)
     workers: config.workers,
     threads: config.threads,
     warmUpMs: config.warmUp * 1000,
+    remoteHosts: config.remoteHosts,
     observer: metrics,
     log,
     streamLimits: {

@@ -70,6 +70,14 @@ export const serverConfigSchema = z.strictObject({
   maxStreamAge: numeric(z.number().min(0.001).max(31_536_000))
     .default(3600)
     .meta({ description: 'seconds after which an idle stream is forgotten', argument: 'SECONDS' }),
+  remoteHosts: z
+    .union([z.array(z.string()), z.string().transform((text) => text.split(',').map((host) => host.trim()))])
+    .transform((hosts) => hosts.filter((host) => host !== ''))
+    .default([])
+    .meta({
+      description: 'hosts, with or without a port, that remote classifiers may be on; separated by commas',
+      argument: 'HOSTS',
+    }),
   repositoryControl: onOff
     .default(true)
     .meta({ description: 'whether clients may load and unload models: on or off', argument: 'SWITCH' }),
@@ -112,7 +120,8 @@ export const settings: readonly Setting[] = Object.entries(serverConfigSchema.sh
   };
 });
 
-function defaultText(value: string | number | boolean | undefined): string | undefined {
+function defaultText(value: string | number | boolean | readonly string[] | undefined): string | undefined {
+  if (Array.isArray(value)) return value.length === 0 ? 'none' : value.join(',');
   if (typeof value === 'boolean') return value ? 'on' : 'off';
   return value === undefined ? undefined : String(value);
 }

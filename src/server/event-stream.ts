@@ -9,6 +9,16 @@ export function wantsEvents({ req }: Exchange): boolean {
   return (req.headers.accept ?? '').includes('text/event-stream');
 }
 
+/** Begins an answer of server-sent events. */
+export function openEvents({ res, requestId }: Exchange): void {
+  res.writeHead(200, {
+    'content-type': 'text/event-stream',
+    'cache-control': 'no-store',
+    'x-request-id': requestId,
+  });
+  res.flushHeaders();
+}
+
 /**
  * Answers with server-sent events: `progress` (`{"done", "total"}`) while the work runs, then `result` with the answer
  * as it would have been the body, or `problem` with what went wrong.
@@ -19,27 +29,23 @@ export async function sendEvents(
   work: (onProgress: (done: number, total: number) => void) => Promise<string>,
 ): Promise<void> {
   const { res, requestId } = exchange;
-  res.writeHead(200, {
-    'content-type': 'text/event-stream',
-    'cache-control': 'no-store',
-    'x-request-id': requestId,
-  });
-  res.flushHeaders();
+  openEvents(exchange);
   let last = 0;
   const onProgress = (done: number, total: number): void => {
     const now = performance.now();
     if (done < total && now - last < PROGRESS_MS) return;
     last = now;
-    res.write(event('progress', JSON.stringify({ done, total })));
+    res.write(eventText('progress', JSON.stringify({ done, total })));
   };
   try {
-    res.end(event('result', await work(onProgress)));
+    res.end(eventText('result', await work(onProgress)));
   } catch (error) {
     exchange.error = error;
-    res.end(event('problem', problemOf(error, exchange.path, requestId).body));
+    res.end(eventText('problem', problemOf(error, exchange.path, requestId).body));
   }
 }
 
-function event(name: string, json: string): string {
+/** One event, with JSON as its data. */
+export function eventText(name: string, json: string): string {
   return `event: ${name}\ndata: ${json}\n\n`;
 }

@@ -26,6 +26,7 @@ export class Metrics implements PipelineObserver {
   private readonly lameIterations: Histogram<'model'>;
   private readonly lameChanged: Counter<'model'>;
   private readonly smoothingAlpha: Histogram<'model'>;
+  private readonly queries: Counter<'model' | 'purpose'>;
   private readonly confidence: Histogram<'model' | 'output'>;
 
   constructor() {
@@ -89,6 +90,12 @@ export class Metrics implements PipelineObserver {
       help: 'Weight of the robust classifier, a sample',
       labelNames: ['model'],
       buckets: PROBABILITIES,
+      registers,
+    });
+    this.queries = new Counter({
+      name: 'ballast_prompt_queries_total',
+      help: 'Pictures that a classifier was asked about to fit a prompt, or, where it is remote, to serve',
+      labelNames: ['model', 'purpose'],
       registers,
     });
     this.confidence = new Histogram({
@@ -155,6 +162,10 @@ export class Metrics implements PipelineObserver {
 
   rejected(reason: Rejection): void {
     this.rejections.inc({ reason }, 1);
+  }
+
+  promptQueries(model: string, purpose: 'fit' | 'serve', pictures: number): void {
+    this.queries.inc({ model, purpose }, pictures);
   }
 
   answered(model: string, result: BatchResult): void {

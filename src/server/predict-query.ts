@@ -9,6 +9,7 @@ export interface PredictQuery {
   readonly smoothing?: boolean;
   readonly alpha?: number;
   readonly certify?: boolean;
+  readonly prompt?: string;
 }
 
 const DEFAULTS: PredictQuery = { top: 5 };
@@ -29,13 +30,14 @@ export function readPredictQuery(search: string): PredictQuery {
   }
   const parsed = predictQuerySchema.safeParse(given);
   if (parsed.success) {
-    const { top = DEFAULTS.top, lame, stream, smoothing, alpha, certify } = parsed.data;
+    const { top = DEFAULTS.top, lame, stream, smoothing, alpha, certify, prompt } = parsed.data;
     return {
       top,
       ...(lame && { lame: lame === 'on' }),
       ...(stream !== undefined && { stream }),
       ...(smoothing && { smoothing: smoothing === 'on' }),
       ...(alpha !== undefined && { alpha }),
+      ...(prompt !== undefined && { prompt }),
       ...(certify && { certify: certify === 'on' }),
     };
   }

@@ -77,8 +77,9 @@ function certificateText({ radius, norm, confidence, samples }: Certificate): st
   return JSON.stringify({ radius: rounded(Math.min(radius, Number.MAX_VALUE)), norm, confidence, samples });
 }
 
-function adaptationText({ lame, smoothing }: BatchResult): string {
+function adaptationText({ lame, smoothing, prompt }: BatchResult): string {
   return JSON.stringify({
+    prompt,
     lame,
     smoothing: smoothing && { mode: smoothing.mode, alpha: smoothing.alpha.map(rounded) },
   });

@@ -7,6 +7,7 @@ const statusOfCode: Readonly<Record<ErrorCode, number>> = {
   'unknown-model': 404,
   'unknown-stream': 404,
   'not-found': 404,
+  conflict: 409,
   'too-large': 413,
   'unsupported-media-type': 415,
   impossible: 422,

@@ -12,6 +12,9 @@ export const streamIdSchema = z
 /** Weight of the robust classifier. */
 export const alphaSchema = z.number().min(0).max(1);
 
+/** A prompt's version, or none. */
+export const promptSchema = z.string().regex(/^([1-9]\d{0,8}|off)$/, 'the number of a version, or off');
+
 /** Query of a predict request. */
 export const predictQuerySchema = z.strictObject({
   stream: streamIdSchema.optional(),
@@ -29,6 +32,9 @@ export const predictQuerySchema = z.strictObject({
       description: 'weight of the robust classifier for this request, from 0 (none) to 1 (alone)',
       override: { type: 'number', minimum: 0, maximum: 1 },
     }),
+  prompt: promptSchema
+    .optional()
+    .meta({ description: "the prompt's version, or off; otherwise the active one" }),
   certify: z.enum(['on', 'off']).optional().meta({
     description: 'whether answers come with a certified radius, even where it costs many forward passes',
   }),
@@ -96,9 +102,11 @@ export const predictResponseSchema = z
           alpha: z.tuple([z.number(), z.number()]).meta({ description: 'the least and the greatest' }),
         })
         .optional(),
+      prompt: z.object({ version: z.string() }).optional(),
     }),
     timings_ms: z.object({
       decode: z.number().optional(),
+      prompt: z.number().optional(),
       certify: z.number().optional(),
       queue: z.number().optional(),
       forward: z.number().optional(),
@@ -155,6 +163,7 @@ export const modelListSchema = z
           description:
             'where the weight of the robust classifier comes from: fixed, mixing-network, nonlinear or off',
         }),
+        prompt: z.string().optional().meta({ description: 'whether it can be prompted: on or off' }),
       }),
     ),
   })

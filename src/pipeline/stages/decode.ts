@@ -1,7 +1,7 @@
 import { BallastError } from '../../errors.js';
 import { ImageDecoder } from '../../runtime/image.js';
 import { Lanes } from '../../runtime/lanes.js';
-import type { Tensor } from '../../runtime/tensor.js';
+import type { Tensor, TensorMap } from '../../runtime/tensor.js';
 import type { ImageInput } from '../model-config.js';
 import type { Batch, Stage } from '../pipeline.js';
 import type { EncodedInputs } from '../serving.js';
@@ -51,7 +51,14 @@ export class DecodeStage implements Stage {
 
   /** @throws BallastError as ImageDecoder.decode, naming the file, for instance `image[3]` */
   async run(batch: Batch): Promise<void> {
-    const { files = {}, count } = batch;
+    batch.inputs = await this.decode(batch.files ?? {}, batch.count);
+  }
+
+  /**
+   * Decodes `count` files of each input into the graph's input tensors.
+   * @throws BallastError as ImageDecoder.decode
+   */
+  async decode(files: EncodedInputs, count: number): Promise<TensorMap> {
     const inputs: Record<string, Tensor> = {};
     for (const [name, { decoder, tensor }] of this.decoders) {
       const { sampleSize, sampleShape } = decoder;
@@ -63,7 +70,7 @@ export class DecodeStage implements Stage {
       await Promise.all(decodes);
       inputs[tensor] = { type: 'float32', dims: [count, ...sampleShape], data };
     }
-    batch.inputs = inputs;
+    return inputs;
   }
 }
 

@@ -5,7 +5,9 @@ import { healthRoutes } from './health.js';
 import { inferRoutes } from './infer.js';
 import { metricsRoutes } from './metrics.js';
 import { modelRoutes } from './models.js';
+import { jobRoutes } from './jobs.js';
 import { predictRoutes } from './predict.js';
+import { promptRoutes } from './prompts.js';
 import { repositoryRoutes } from './repository.js';
 import { streamRoutes } from './streams.js';
 
@@ -18,6 +20,8 @@ export function allRoutes(context: ServerContext): Route[] {
     ...modelRoutes(context),
     ...repositoryRoutes(context),
     ...streamRoutes(context),
+    ...promptRoutes(context),
+    ...jobRoutes(context),
     ...metricsRoutes(context),
   ];
   return [...routes, ...docsRoutes(routes)];

@@ -145,8 +145,12 @@ function namedTensor(
   return { name, tensor: classify(name, tensor, classification, model.labels), binary };
 }
 
-function adaptationParameters({ lame, smoothing }: BatchResult): Record<string, string | number> | undefined {
-  if (lame === undefined && smoothing === undefined) return undefined;
+function adaptationParameters({
+  lame,
+  smoothing,
+  prompt,
+}: BatchResult): Record<string, string | number> | undefined {
+  if (lame === undefined && smoothing === undefined && prompt === undefined) return undefined;
   return {
     ...(lame && {
       lame_scope: lame.scope,
@@ -154,6 +158,7 @@ function adaptationParameters({ lame, smoothing }: BatchResult): Record<string, 
       lame_iterations: lame.iterations,
       lame_changed: lame.changed,
     }),
+    ...(prompt && { prompt_version: prompt.version }),
     ...(smoothing && {
       smoothing_mode: smoothing.mode,
       smoothing_alpha_least: smoothing.alpha[0],

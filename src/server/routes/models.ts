@@ -146,5 +146,6 @@ function describe(
     labels: served.labels.length,
     lame: served.config.lame?.scope ?? 'off',
     smoothing: served.config.smoothing?.mode ?? 'off',
+    prompt: served.prompts === undefined ? 'off' : 'on',
   };
 }

@@ -1,0 +1,50 @@
+/**
+ * The thread that fits one prompt and ends. See prompt-fit-thread.ts for the other side.
+ */
+import { readlinkSync } from 'node:fs';
+import { constants, setPriority } from 'node:os';
+import { basename } from 'node:path';
+import { parentPort, workerData } from 'node:worker_threads';
+import { BallastError, messageOf } from '../errors.js';
+import { runPromptFit, type PromptFitSpec } from './prompt-fit.js';
+import type { FromFitThread } from './prompt-fit-thread.js';
+
+const port = parentPort!;
+const send = (message: FromFitThread): void => {
+  port.postMessage(message);
+};
+
+yieldToRequests();
+/** Pictures asked about that the other side was not told of yet. */
+let asked = 0;
+const take = (): number => {
+  const pictures = asked;
+  asked = 0;
+  return pictures;
+};
+try {
+  const state = await runPromptFit(workerData as PromptFitSpec, {
+    onProgress: (progress) => {
+      send({ kind: 'progress', pictures: take(), progress });
+    },
+    onQueries: (pictures) => {
+      asked += pictures;
+    },
+  });
+  send({ kind: 'done', pictures: take(), state });
+} catch (error) {
+  const code = error instanceof BallastError ? error.code : 'internal';
+  send({ kind: 'failed', pictures: take(), code, message: messageOf(error) });
+}
+
+/**
+ * Gives this thread, and those that onnxruntime starts from it, the least priority there is: a core that requests need
+ * is theirs. Linux keeps a priority for each thread, by its own number.
+ */
+function yieldToRequests(): void {
+  try {
+    setPriority(Number(basename(readlinkSync('/proc/thread-self'))), constants.priority.PRIORITY_LOW);
+  } catch {
+    // Elsewhere the job competes as an equal.
+  }
+}
