@@ -6,6 +6,7 @@ import type { ProviderChoice } from './runtime/providers.js';
 import { createServer } from './server/app.js';
 import { readConfigFile } from './server/config-file.js';
 import { parseConfig, settings, type Given, type ServerConfig } from './server/config.js';
+import { fitSettings, readFitOptions } from './server/prompt-options.js';
 import { stopOnSignals } from './server/shutdown.js';
 import { packageVersion } from './server/version.js';
 
@@ -59,18 +60,11 @@ program
     },
   );
 
-program
+const fit = program
   .command('fit')
-  .description('search what a method needs for a model, and write it to its model.yaml')
-  .argument('<MODEL>', 'name of the model')
-  .requiredOption('--smoothing', 'nonlinear mixing of the standard and the robust classifier')
-  .requiredOption('--clean <DIR>', 'labelled pictures: a folder for each class, named after it')
-  .requiredOption('--attacked <DIR>', 'the same pictures, attacked')
-  .option(
-    '--keep <SHARE>',
-    "share of the robust classifier's right answers under attack that must stay",
-    '0.985',
-  )
+  .description('fit what a method needs for a model: prompts (--images), or nonlinear mixing (--smoothing)')
+  .argument('[MODEL]', 'name of the model')
+  .option('--model <NAME>', 'name of the model')
   .addOption(new Option('--models <DIR>', 'folder of models').env('BALLAST_MODELS').default('models'))
   .addOption(
     new Option('--provider <NAME>', 'where the model runs')
@@ -78,30 +72,89 @@ program
       .choices(providerSchema.options)
       .default('auto'),
   )
-  .action(
-    async (
-      model: string,
-      options: { clean: string; attacked: string; keep: string; models: string; provider: ProviderChoice },
-    ) => {
+  .option('--images <DIR>', 'fit a prompt to these pictures: a folder for each class, named after it')
+  .addOption(
+    new Option('--remote-hosts <HOSTS>', 'hosts that a remote classifier may be on').env(
+      'BALLAST_REMOTE_HOSTS',
+    ),
+  )
+  .option('--smoothing', 'fit nonlinear mixing of the standard and the robust classifier')
+  .option('--clean <DIR>', 'with --smoothing: labelled pictures, a folder for each class')
+  .option('--attacked <DIR>', 'with --smoothing: the same pictures, attacked')
+  .option(
+    '--keep <SHARE>',
+    "with --smoothing: share of the robust classifier's right answers under attack that must stay; default: 0.985",
+  )
+  .action(async (argument: string | undefined) => {
+    const given = fit.opts<Partial<Record<string, string>> & { models: string; provider: ProviderChoice }>();
+    const model = given['model'] ?? argument;
+    if (model === undefined) throw new BallastError('invalid-input', 'Say which model: ballast fit MODEL …');
+    const { models: modelsDir, provider } = given;
+    const [images, clean, attacked] = [given['images'], given['clean'], given['attacked']];
+    if (given['smoothing'] === undefined && images !== undefined) {
+      await fitPrompt({ modelsDir, model, images, provider, given });
+    } else if (given['smoothing'] !== undefined && clean !== undefined && attacked !== undefined) {
       const { fitSmoothing } = await import('./pipeline/fit-smoothing.js');
-      const { clean, attacked, models: modelsDir, provider } = options;
       const onProgress = process.stderr.isTTY ? showProgress : undefined;
-      const kept = Number(options.keep);
+      const kept = Number(given['keep'] ?? '0.985');
       const { summary } = await fitSmoothing({
-        modelsDir,
-        model,
-        clean,
-        attacked,
-        kept,
-        provider,
+        ...{ modelsDir, model, clean, attacked, kept, provider },
         ...(onProgress && { onProgress }),
       });
       process.stdout.write(`${summary}\n`);
-    },
+    } else {
+      throw new BallastError(
+        'invalid-input',
+        'Say what to fit: --images DIR for a prompt, or --smoothing --clean DIR --attacked DIR for mixing.',
+      );
+    }
+  });
+for (const [name, { description }] of fitSettings) {
+  fit.option(`--${name} <VALUE>`, `with --images: ${description}`);
+}
+
+async function fitPrompt(options: {
+  readonly modelsDir: string;
+  readonly model: string;
+  readonly images: string;
+  readonly provider: ProviderChoice;
+  readonly given: Partial<Record<string, string>>;
+}): Promise<void> {
+  const { given, ...rest } = options;
+  const { fitPromptFolder } = await import('./pipeline/fit-prompt-folder.js');
+  const begin = performance.now();
+  const own = Object.fromEntries(
+    fitSettings.flatMap(([name]): [string, string][] => {
+      const value = given[name];
+      return value === undefined ? [] : [[name, value]];
+    }),
   );
+  const { verdict } = await fitPromptFolder({
+    ...rest,
+    remoteHosts: (given['remoteHosts'] ?? '').split(',').filter((host) => host !== ''),
+    fit: (isRemote) => readFitOptions(own, isRemote),
+    ...(process.stderr.isTTY && {
+      onProgress: ({ step, steps, loss, best, base, queries }) => {
+        const left = Math.round(((performance.now() - begin) / 1000 / step) * (steps - step));
+        const shares = [base, best].map(({ accuracy }) => (accuracy * 100).toFixed(1)).join(' -> ');
+        showProgress(
+          step / steps,
+          `step ${step} of ${steps}, loss ${loss.toFixed(3)}, validation ${shares} %, ${queries} queries, ${left} s left`,
+        );
+      },
+    }),
+  });
+  process.stdout.write(
+    `${verdict}\nA server that runs takes it once the model is loaded again: POST /v2/repository/models/${rest.model}/load\n`,
+  );
+}
+
+const BAR = 24;
 
 function showProgress(share: number, doing: string): void {
-  process.stderr.write(`\r${Math.round(share * 100)} %  ${doing}\x1b[K${share >= 1 ? '\n' : ''}`);
+  const filled = Math.round(share * BAR);
+  const bar = '█'.repeat(filled) + '░'.repeat(BAR - filled);
+  process.stderr.write(`\r${bar} ${Math.round(share * 100)} %  ${doing}\x1b[K${share >= 1 ? '\n' : ''}`);
 }
 
 /** Flags go before environment variables, those before the file, and that before the defaults. */

@@ -35,7 +35,8 @@ const { values } = parseArgs({
 });
 const seconds = Number(values.seconds);
 const { config, files } = await readModelFile(join(values.models, values.model), values.model, '1');
-if (files.robust === undefined) throw new Error(`${values.model} has no robust classifier.`);
+if (files.robust === undefined || files.classifier === undefined)
+  throw new Error(`${values.model} has no robust classifier.`);
 const both = [files.classifier, files.robust];
 const pictures = await readPictures(values.images ?? (existsSync(CIFAR) ? CIFAR : undefined));
 const samples = await decodeSamples(pictures);

@@ -52,7 +52,7 @@ export function inputOf(model: ServedModel): string {
 export async function featuresTensor(model: ServedModel, folder: string): Promise<string> {
   const { file, features } = model.config.classifier;
   const name =
-    features === 'auto' ? inspectModel(await readFile(join(folder, file))).features?.name : features;
+    features === 'auto' ? inspectModel(await readFile(join(folder, file!))).features?.name : features;
   if (name === undefined || name === 'none') throw new Error(`${folder} has no features for LAME.`);
   return name;
 }

@@ -13,6 +13,7 @@ const SILENT: PipelineObserver = {
   queued: () => undefined,
   rejected: () => undefined,
   answered: () => undefined,
+  promptQueries: () => undefined,
 };
 
 /** One model, served once with each affinity. */
@@ -41,6 +42,7 @@ export async function serveModels(
       workers: 1,
       threads: undefined,
       warmUpMs: 1000,
+      remoteHosts: [],
       observer: SILENT,
       log: pino({ level: 'silent' }),
       streamLimits: { maxStreams: 1000, maxBytes: 1e9, maxIdleSeconds: 3600 },

@@ -3,31 +3,24 @@ import { EventEmitter } from 'node:events';
 import { readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
-import { beats, splitShots, type FitPromptOptions, type FitState, type Shots } from '../adapt/fit-prompt.js';
+import { splitShots, type FitPromptOptions, type Shots } from '../adapt/fit-prompt.js';
 import { BallastError, messageOf } from '../errors.js';
 import { Lanes } from '../runtime/lanes.js';
 import { writeAtomically } from '../runtime/write-atomically.js';
 import type { PipelineObserver } from './batch.js';
-import { hasEnded, type Job, type Jobs, type PromptResult } from './jobs.js';
+import { hasEnded, type Job, type Jobs } from './jobs.js';
+import { keepPrompt, type PromptOwner } from './keep-prompt.js';
 import { fitInThread } from './prompt-fit-thread.js';
 import { removeFitFiles, writeShots, type PromptFitSpec } from './prompt-fit.js';
-import type { PromptCard, PromptVersions } from './prompt-versions.js';
 
 /** A model that prompts can be fitted for. */
-export interface FittableModel {
+export interface FittableModel extends PromptOwner {
   readonly name: string;
   readonly version: string;
   /** Where model.yaml is. */
   readonly folder: string;
-  readonly labels: readonly string[];
-  readonly versions: PromptVersions;
-  readonly epsilon: number;
   /** What a thread needs to fit a prompt for it. */
   fitSpec(options: FitPromptOptions, folder: string): PromptFitSpec;
-  /** Whether model.yaml leaves the choice of the version to fits and clients. */
-  readonly choosesVersion: boolean;
-  /** Makes a version the one that requests get, on the model that serves now. */
-  activate(version: string): Promise<void>;
 }
 
 /** A job as its folder keeps it. */
@@ -192,7 +185,9 @@ export class PromptJobs implements Jobs {
           },
         });
       });
-      const result = await this.finish(model, running, state);
+      const { name, version } = model;
+      const now = this.models.get(`${name}/${version}`) ?? model;
+      const result = await keepPrompt(now, { ...running, pictures: running.job.pictures }, state);
       await this.change(model, running, { state: 'succeeded', finished: new Date().toISOString(), result });
       this.log.info({ model: model.name, job: id, ...result }, `job ${id}: ${result.verdict}`);
     } catch (error) {
@@ -209,40 +204,6 @@ export class PromptJobs implements Jobs {
     }
     await removeFitFiles(folder).catch(() => undefined);
     await this.forgetOldest(model);
-  }
-
-  /** Keeps the best prompt and, where it helps, makes it the active one. */
-  private async finish(
-    model: FittableModel,
-    { job, options, classes }: KeptJob,
-    state: FitState,
-  ): Promise<PromptResult> {
-    const { base, best, statistics, queries } = state;
-    const { parameters, step, ...validation } = best;
-    const card: PromptCard = {
-      created: new Date().toISOString(),
-      coordinator: model.versions.coordinator,
-      epsilon: model.epsilon,
-      pictures: job.pictures,
-      classes: classes.map((index) => model.labels[index]),
-      options: { ...options },
-      step,
-      queries,
-      base,
-      validation,
-    };
-    const prompt = await model.versions.write({ parameters, statistics, card });
-    const helps = beats(validation, base);
-    const active = helps && model.choosesVersion;
-    if (active) await (this.models.get(`${model.name}/${model.version}`) ?? model).activate(prompt);
-    const percent = ({ accuracy }: { accuracy: number }): string => `${(accuracy * 100).toFixed(1)} %`;
-    const outcome = helps
-      ? active
-        ? 'it is active'
-        : 'model.yaml pins another version, so it is not active'
-      : 'it does not beat the model without a prompt, so it is kept but not active';
-    const verdict = `prompt ${prompt}: ${percent(base)} of the validation share right without it, ${percent(validation)} with it; ${outcome}`;
-    return { prompt, active, verdict, base, validation };
   }
 
   private async change(model: FittableModel, running: Running, changes: Partial<Job>): Promise<void> {

@@ -43,8 +43,16 @@ export const fitQuerySchema = z.strictObject({
   gamma: numeric(z.number().min(0), 'number', 'how fast perturbations get smaller; default 0.1'),
   beta: numeric(z.number().min(0).lt(1), 'number', 'momentum; default 0.9'),
   samples: numeric(z.int().min(1).max(1000), 'integer', 'pairs of candidates a step; default 5'),
-  correction: z.enum(['spsa-gc', 'spsa']).optional().meta({ description: 'default spsa-gc' }),
+  correction: z
+    .enum(['spsa-gc', 'spsa'])
+    .optional()
+    .meta({ description: 'how the gradient is estimated: spsa-gc, with momentum, or spsa; default spsa-gc' }),
 });
+
+/** Every option, in the order of `--help`: its name, and what it is. */
+export const fitSettings: readonly (readonly [string, { readonly description: string }])[] = Object.entries(
+  fitQuerySchema.shape,
+).map(([name, schema]) => [name, { description: schema.meta()?.description ?? '' }]);
 
 /**
  * How a prompt is fitted where nobody says otherwise: as the authors have it, but for shorter steps. Theirs are for a

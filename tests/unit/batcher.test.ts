@@ -30,6 +30,7 @@ const observer: PipelineObserver = {
   forward: () => undefined,
   queued: () => undefined,
   answered: () => undefined,
+  promptQueries: () => undefined,
   rejected: (reason) => void rejections.push(reason),
 };
 

@@ -12,6 +12,7 @@ const observer: PipelineObserver = {
   queued: () => undefined,
   rejected: () => undefined,
   answered: () => undefined,
+  promptQueries: () => undefined,
 };
 const open: ModelRegistry[] = [];
 
@@ -23,6 +24,7 @@ async function openRegistry(directory: string): Promise<ModelRegistry> {
     workers: 1,
     threads: 1,
     warmUpMs: 200,
+    remoteHosts: [],
     observer,
     log: pino({ level: 'silent' }),
     streamLimits: { maxStreams: 100, maxBytes: 1e7, maxIdleSeconds: 60 },

@@ -1,0 +1,87 @@
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { availableParallelism, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { pino } from 'pino';
+import type { FitProgress, FitPromptOptions } from '../adapt/fit-prompt.js';
+import { BallastError } from '../errors.js';
+import type { ProviderChoice } from '../runtime/providers.js';
+import type { PipelineObserver } from './batch.js';
+import type { PromptResult } from './jobs.js';
+import { keepPrompt } from './keep-prompt.js';
+import { readLabelledFolder } from './labelled-folder.js';
+import { LoadedModel } from './loaded-model.js';
+import { readModelFile } from './model-file.js';
+import { runPromptFit, writeShots } from './prompt-fit.js';
+import { PromptJobs } from './prompt-jobs.js';
+import { StreamStore } from './streams.js';
+
+/** What `ballast fit --images` is asked for. */
+export interface FitPromptFolderOptions {
+  readonly modelsDir: string;
+  readonly model: string;
+  /** Folder of pictures, one folder a class. */
+  readonly images: string;
+  readonly provider: ProviderChoice;
+  readonly remoteHosts: readonly string[];
+  /** Told whether the classifier is remote, so that a budget must have been given. */
+  readonly fit: (isRemote: boolean) => FitPromptOptions;
+  readonly onProgress?: (progress: FitProgress) => void;
+}
+
+const UNWATCHED: PipelineObserver = {
+  forward: () => undefined,
+  queued: () => undefined,
+  rejected: () => undefined,
+  answered: () => undefined,
+  promptQueries: () => undefined,
+};
+
+/**
+ * Fits a prompt to a folder of pictures, in this thread, and keeps it as a new version of the model's.
+ * @throws BallastError as LoadedModel.open, readLabelledFolder, runPromptFit and keepPrompt
+ */
+export async function fitPromptFolder(options: FitPromptFolderOptions): Promise<PromptResult> {
+  const { modelsDir, model: name, images, provider, remoteHosts, onProgress } = options;
+  const log = pino({ level: 'silent' });
+  const definition = await readModelFile(join(modelsDir, name), name, '1');
+  const model = await LoadedModel.open(definition, {
+    providers: [provider],
+    cores: availableParallelism(),
+    workers: 1,
+    threads: undefined,
+    warmUpMs: 0,
+    observer: UNWATCHED,
+    log,
+    streams: new StreamStore({ maxStreams: 1, maxBytes: 1, maxIdleSeconds: 1 }),
+    jobs: new PromptJobs(UNWATCHED, log),
+    remoteHosts,
+  });
+  const folder = await mkdtemp(join(tmpdir(), 'ballast-fit-'));
+  try {
+    const { prompts } = model;
+    if (prompts === undefined) {
+      throw new BallastError(
+        'invalid-model',
+        `Model "${name}" has no coordinator; prompt.coordinator in its model.yaml gives it one.`,
+      );
+    }
+    const listed = await readLabelledFolder(images, model.labels);
+    const shots = await prompts.shotsOf(
+      await Promise.all(
+        listed.map(async ({ path, label }) => ({
+          name: path,
+          bytes: await readFile(path),
+          label: model.labels[label],
+        })),
+      ),
+    );
+    await writeShots(folder, shots);
+    const fit = options.fit(prompts.isRemote);
+    const state = await runPromptFit(prompts.fitSpec(fit, folder), { ...(onProgress && { onProgress }) });
+    const classes = [...new Set(shots.labels)].sort((a, b) => a - b);
+    return await keepPrompt(prompts, { pictures: listed.length, classes, options: fit }, state);
+  } finally {
+    await model.close();
+    await rm(folder, { recursive: true, force: true });
+  }
+}
