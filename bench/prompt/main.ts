@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import sharp from 'sharp';
 import { SeededRandom } from '#ballast/runtime/seeded-random.js';
 import { formatTable } from '../shift/table.js';
+import { runBesideJob } from './beside-job.js';
 import { readOptions, USAGE, type PromptBenchOptions } from './options.js';
 import { ServedDigits, type EncodedPicture, type Encoder } from './served-digits.js';
 import {
@@ -48,6 +49,7 @@ const MOST_LOSS = 1;
 
 const options = readOptions(process.argv.slice(2));
 if (options === undefined) process.stdout.write(USAGE);
+else if (options.beside) process.exitCode = (await runBesideJob(options.model, options.rounds)) ? 0 : 1;
 else if (options.write !== undefined) await write(options, options.write);
 else await run(options);
 

@@ -12,6 +12,9 @@ export interface PromptBenchOptions {
   readonly perClass: number;
   /** Pictures that the classifier may be asked about a fit. */
   readonly queries: number;
+  /** Whether serving beside a job is measured, in place of accuracy; and how often. */
+  readonly beside: boolean;
+  readonly rounds: number;
   /** Where the pictures are written as folders, in place of measuring. */
   readonly write?: string | undefined;
   readonly json?: string | undefined;
@@ -28,6 +31,8 @@ correction, and for a prompt that is the same for every picture; all with the sa
   --shots N       pictures of each class to fit on (default 16)
   --queries N     pictures that the classifier may be asked about a fit (default 300000)
   --quick         one seed and 60000 queries: about 5 minutes
+  --beside        measure throughput and latency of serving while a job runs, and no accuracy
+  --rounds N      of --beside, whose medians count (default 3)
   --write DIR     write the shots of the first seed and 20 test pictures a class as folders, and measure nothing
   --json FILE     write the numbers there too
 `;
@@ -43,6 +48,8 @@ export function readOptions(args: readonly string[]): PromptBenchOptions | undef
       shots: { type: 'string', default: '16' },
       queries: { type: 'string' },
       quick: { type: 'boolean', default: false },
+      beside: { type: 'boolean', default: false },
+      rounds: { type: 'string', default: '3' },
       write: { type: 'string' },
       json: { type: 'string' },
       help: { type: 'boolean', default: false },
@@ -57,6 +64,8 @@ export function readOptions(args: readonly string[]): PromptBenchOptions | undef
     shots: toCount('--shots', values.shots),
     perClass: values.quick ? 100 : 200,
     queries: toCount('--queries', values.queries ?? (values.quick ? '60000' : '300000')),
+    beside: values.beside,
+    rounds: toCount('--rounds', values.rounds),
     write: values.write,
     json: values.json,
   };

@@ -88,6 +88,8 @@ export interface FitPromptInput {
   readonly onProgress?: (progress: FitProgress) => void;
   /** Called at every look at the validation share; the fit goes on when it is done. */
   readonly onCheckpoint?: (state: FitState) => void | Promise<void>;
+  /** Awaited between two pieces of work, to let others go first. */
+  readonly pause?: () => Promise<void>;
   readonly signal?: AbortSignal;
 }
 
@@ -126,6 +128,7 @@ export async function fitPrompt(input: FitPromptInput): Promise<FitState> {
     const together = Math.max(1, Math.floor(MOST_FLOATS / (part.images.data as Float32Array).length));
     const found: Score[] = [];
     for (let begin = 0; begin < sets.length; begin += together) {
+      await input.pause?.();
       signal?.throwIfAborted();
       const some = sets.slice(begin, begin + together);
       const prompted = await coordinator.prompt(part.images, part.codes, some);

@@ -5,6 +5,7 @@ import { pino } from 'pino';
 import type { FitProgress, FitPromptOptions } from '../adapt/fit-prompt.js';
 import { BallastError } from '../errors.js';
 import type { ProviderChoice } from '../runtime/providers.js';
+import { RequestCounter } from '../runtime/yielding.js';
 import type { PipelineObserver } from './batch.js';
 import type { PromptResult } from './jobs.js';
 import { keepPrompt } from './keep-prompt.js';
@@ -43,6 +44,7 @@ const UNWATCHED: PipelineObserver = {
 export async function fitPromptFolder(options: FitPromptFolderOptions): Promise<PromptResult> {
   const { modelsDir, model: name, images, provider, remoteHosts, onProgress } = options;
   const log = pino({ level: 'silent' });
+  const requests = new RequestCounter();
   const definition = await readModelFile(join(modelsDir, name), name, '1');
   const model = await LoadedModel.open(definition, {
     providers: [provider],
@@ -53,7 +55,8 @@ export async function fitPromptFolder(options: FitPromptFolderOptions): Promise<
     observer: UNWATCHED,
     log,
     streams: new StreamStore({ maxStreams: 1, maxBytes: 1, maxIdleSeconds: 1 }),
-    jobs: new PromptJobs(UNWATCHED, log),
+    jobs: new PromptJobs(UNWATCHED, log, requests),
+    requests,
     remoteHosts,
   });
   const folder = await mkdtemp(join(tmpdir(), 'ballast-fit-'));

@@ -3,6 +3,7 @@ import { BallastError } from '../errors.js';
 import { providersToTry, type ProviderChoice } from '../runtime/providers.js';
 import { planThreads } from '../runtime/thread-plan.js';
 import type { TensorMap, TensorSpec } from '../runtime/tensor.js';
+import type { RequestCounter } from '../runtime/yielding.js';
 import type { BatchResult, PipelineObserver, RequestOptions } from './batch.js';
 import { Batcher } from './batcher.js';
 import { lameSchema, type ModelConfig } from './model-config.js';
@@ -39,6 +40,8 @@ export interface ModelHost {
   readonly log: Logger;
   readonly streams: StreamStore;
   readonly jobs: PromptJobs;
+  /** Told of every request, since jobs give way to them. */
+  readonly requests: RequestCounter;
   /** Hosts that remote classifiers may be on. */
   readonly remoteHosts: readonly string[];
 }
@@ -198,6 +201,7 @@ export class LoadedModel implements ServedModel {
         },
       );
     }
+    this.host.requests.add();
     for (const stage of this.checked) stage.check(options);
     const place = this.batcher.admit(count);
     const turn =

@@ -6,13 +6,20 @@ import { constants, setPriority } from 'node:os';
 import { basename } from 'node:path';
 import { parentPort, workerData } from 'node:worker_threads';
 import { BallastError, messageOf } from '../errors.js';
-import { runPromptFit, type PromptFitSpec } from './prompt-fit.js';
-import type { FromFitThread } from './prompt-fit-thread.js';
+import { givingWay, RequestCounter } from '../runtime/yielding.js';
+import { runPromptFit } from './prompt-fit.js';
+import type { FitThreadData, FromFitThread } from './prompt-fit-thread.js';
 
 const port = parentPort!;
+const { spec, requests } = workerData as FitThreadData;
 const send = (message: FromFitThread): void => {
   port.postMessage(message);
 };
+
+const stopping = new AbortController();
+port.once('message', () => {
+  stopping.abort(new Error('The fit was stopped.'));
+});
 
 yieldToRequests();
 /** Pictures asked about that the other side was not told of yet. */
@@ -23,19 +30,22 @@ const take = (): number => {
   return pictures;
 };
 try {
-  const state = await runPromptFit(workerData as PromptFitSpec, {
+  const state = await runPromptFit(spec, {
+    pause: givingWay(new RequestCounter(requests)),
     onProgress: (progress) => {
       send({ kind: 'progress', pictures: take(), progress });
     },
     onQueries: (pictures) => {
       asked += pictures;
     },
+    signal: stopping.signal,
   });
   send({ kind: 'done', pictures: take(), state });
 } catch (error) {
   const code = error instanceof BallastError ? error.code : 'internal';
   send({ kind: 'failed', pictures: take(), code, message: messageOf(error) });
 }
+port.close();
 
 /**
  * Gives this thread, and those that onnxruntime starts from it, the least priority there is: a core that requests need

@@ -34,6 +34,8 @@ export interface PromptFitHooks {
   readonly onProgress?: (progress: FitProgress) => void;
   /** Pictures that the classifier was asked about since the last call. */
   readonly onQueries?: (pictures: number) => void;
+  /** As fitPrompt has it. */
+  readonly pause?: () => Promise<void>;
   readonly signal?: AbortSignal;
 }
 
@@ -46,7 +48,7 @@ const CHECKPOINT_MS = 1000;
  */
 export async function runPromptFit(spec: PromptFitSpec, hooks: PromptFitHooks): Promise<FitState> {
   const { running, options, folder } = spec;
-  const { onProgress, onQueries = () => undefined, signal } = hooks;
+  const { onProgress, onQueries = () => undefined, pause, signal } = hooks;
   const [shots, from, parts] = await Promise.all([
     readShots(folder),
     readCheckpoint(folder),
@@ -62,6 +64,7 @@ export async function runPromptFit(spec: PromptFitSpec, hooks: PromptFitHooks): 
     options,
     from,
     ...(onProgress && { onProgress }),
+    ...(pause && { pause }),
     ...(signal && { signal }),
     onCheckpoint: async (state) => {
       if (performance.now() - written < CHECKPOINT_MS) return;

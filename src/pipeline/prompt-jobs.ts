@@ -6,6 +6,7 @@ import type { Logger } from 'pino';
 import { splitShots, type FitPromptOptions, type Shots } from '../adapt/fit-prompt.js';
 import { BallastError, messageOf } from '../errors.js';
 import { Lanes } from '../runtime/lanes.js';
+import type { RequestCounter } from '../runtime/yielding.js';
 import { writeAtomically } from '../runtime/write-atomically.js';
 import type { PipelineObserver } from './batch.js';
 import { hasEnded, type Job, type Jobs } from './jobs.js';
@@ -54,6 +55,8 @@ export class PromptJobs implements Jobs {
   constructor(
     private readonly observer: PipelineObserver,
     private readonly log: Logger,
+    /** Requests that jobs give way to. */
+    private readonly requests: RequestCounter,
   ) {}
 
   list(): Job[] {
@@ -171,7 +174,7 @@ export class PromptJobs implements Jobs {
         await this.change(model, running, { state: 'running' });
         const begin = performance.now();
         let firstStep: number | undefined;
-        return fitInThread(model.fitSpec(options, folder), {
+        return fitInThread(model.fitSpec(options, folder), this.requests, {
           signal,
           onQueries: (pictures) => {
             this.observer.promptQueries(model.name, 'fit', pictures);

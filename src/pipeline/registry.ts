@@ -2,13 +2,14 @@ import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { BallastError, messageOf } from '../errors.js';
 import { LoadedModel, type ModelHost } from './loaded-model.js';
+import { RequestCounter } from '../runtime/yielding.js';
 import { readModelFile } from './model-file.js';
 import { PromptJobs } from './prompt-jobs.js';
 import type { Models, ModelStatus, ServedModel } from './serving.js';
 import { StreamStore, type StreamLimits } from './streams.js';
 
 /** How a registry is opened. */
-export interface RegistryOptions extends Omit<ModelHost, 'streams' | 'jobs'> {
+export interface RegistryOptions extends Omit<ModelHost, 'streams' | 'jobs' | 'requests'> {
   /** The folder of model folders. */
   readonly directory: string;
   readonly streamLimits: StreamLimits;
@@ -33,6 +34,7 @@ interface Slot {
 export class ModelRegistry implements Models {
   readonly streams: StreamStore;
   readonly jobs: PromptJobs;
+  private readonly requests = new RequestCounter();
   private readonly slots = new Map<string, Map<string, Slot>>();
   private readonly changes = new Map<string, Promise<void>>();
   private readonly host: ModelHost;
@@ -40,8 +42,9 @@ export class ModelRegistry implements Models {
 
   private constructor(private readonly options: RegistryOptions) {
     this.streams = new StreamStore(options.streamLimits);
-    this.jobs = new PromptJobs(options.observer, options.log);
-    this.host = { ...options, streams: this.streams, jobs: this.jobs };
+    this.jobs = new PromptJobs(options.observer, options.log, this.requests);
+    const { streams, jobs, requests } = this;
+    this.host = { ...options, streams, jobs, requests };
   }
 
   /**

@@ -358,8 +358,10 @@ function retryAfterOf(headers: Headers): number {
 
 /** @throws BallastError unavailable where the answer is too long */
 async function readAll(response: Response, host: string): Promise<Uint8Array> {
-  const { bytes, whole } = await readUpTo(response, MAX_ANSWER_BYTES);
-  if (whole) return bytes;
+  if (Number(response.headers.get('content-length')) <= MAX_ANSWER_BYTES) {
+    const { bytes, whole } = await readUpTo(response, MAX_ANSWER_BYTES);
+    if (whole) return bytes;
+  } else void response.body?.cancel().catch(() => undefined);
   throw new BallastError(
     'unavailable',
     `The remote classifier at ${host} answers with more than ${MAX_ANSWER_BYTES / 1024 / 1024} MB, which is refused.`,
