@@ -2,8 +2,9 @@
 #   docker build -t ballast .                        runs on the CPU (amd64 and arm64)
 #   docker build -t ballast:cuda --target cuda .     runs on an NVIDIA GPU (amd64)
 #
-# Serve your own models with -v ./models:/app/models. A stop gives requests in flight up to
-# BALLAST_SHUTDOWN_TIMEOUT seconds (30), so give it more than Docker's ten: docker stop -t 35.
+# Serve your own models with -v ./models:/app/models; where prompts are fitted, the user 1000 must be able to write
+# there. A stop gives requests in flight up to BALLAST_SHUTDOWN_TIMEOUT seconds (30), so give it more than Docker's
+# ten: docker stop -t 35.
 
 ARG NODE_IMAGE=node:20-bookworm-slim
 # The CUDA libraries of ONNX Runtime link to one major version of CUDA. The build of the cuda target fails with
@@ -37,7 +38,8 @@ FROM scratch AS app
 COPY --from=dependencies /app/node_modules /node_modules
 COPY --from=build /app/dist /dist
 COPY package.json LICENSE /
-COPY models /models
+# Prompts are fitted into the models' folders.
+COPY --chown=1000:1000 models /models
 
 FROM ${CUDA_IMAGE} AS cuda
 WORKDIR /app

@@ -5,6 +5,8 @@ export { type Listening } from './server/lifecycle.js';
 export { importModel, type ImportedFiles, type ImportOptions } from './pipeline/import-model.js';
 export {
   type EncodedInputs,
+  type LabelledPicture,
+  type ModelPrompts,
   type Models,
   type ModelStatus,
   type ServedModel,
@@ -15,6 +17,7 @@ export {
   type BatchResult,
   type Certificate,
   type LameReport,
+  type PromptReport,
   type RequestOptions,
   type SmoothingReport,
 } from './pipeline/batch.js';
@@ -23,6 +26,9 @@ export { mixingAlpha, transformLogits, type AlphaScaling, type Nonlinearity } fr
 export { gaussianRadius, lipschitzRadius } from './robust/certificate.js';
 export { certifyVotes, type NoisyVotes, type VoteCertificate } from './robust/randomized-smoothing.js';
 export { closeLame, lame, type Affinity, type LameOptions, type LameResult } from './adapt/lame.js';
+export { SpsaGc, type LossOfCandidates, type SpsaGcOptions, type SpsaGcState } from './adapt/spsa-gc.js';
+export { type Job, type Jobs } from './pipeline/jobs.js';
+export { type PromptCard, type PromptVersion } from './pipeline/prompt-versions.js';
 export { inspectModel, type ModelInspection } from './runtime/onnx/inspect.js';
 export { exposeTensors } from './runtime/onnx/expose.js';
 export { type Matrix, type Tensor, type TensorMap, type TensorSpec } from './runtime/tensor.js';

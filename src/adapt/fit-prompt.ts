@@ -157,7 +157,7 @@ export async function fitPrompt(input: FitPromptInput): Promise<FitState> {
   // The look at the end is paid for too. Not counted from `state`: a fit that goes on must have the same end.
   const total = Math.floor((options.queries - 3 * aLook) / (aStep + aLook / looks));
   let { best, queries } = state;
-  let latest: Score = best;
+  let latest: Score = { loss: best.loss, accuracy: best.accuracy };
   for (let step = state.spsa.step + 1; step <= total; step++) {
     const batch = partOf(shots, codes, drawBatch(training, batchSize, options.seed, step));
     const { loss } = await spsa.stepTogether(async (candidates) => {

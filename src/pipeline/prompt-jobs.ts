@@ -2,8 +2,9 @@ import { randomUUID } from 'node:crypto';
 import { EventEmitter } from 'node:events';
 import { readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
-import { splitShots, type FitPromptOptions, type Shots } from '../adapt/fit-prompt.js';
+import { splitShots, type FitPromptOptions, type FitState, type Shots } from '../adapt/fit-prompt.js';
 import { BallastError, messageOf } from '../errors.js';
 import { Lanes } from '../runtime/lanes.js';
 import type { RequestCounter } from '../runtime/yielding.js';
@@ -36,6 +37,9 @@ interface Running extends KeptJob {
   readonly abort: AbortController;
 }
 
+/** A job outlasts so many outages of a remote classifier, the first pause before it goes on, and twice that each time. */
+const OUTAGES = 4;
+const FIRST_OUTAGE_MS = 2000;
 /** Jobs of a model that are remembered after their end. */
 const MOST_ENDED = 50;
 
@@ -163,7 +167,6 @@ export class PromptJobs implements Jobs {
 
   private async run(model: FittableModel, running: Running): Promise<void> {
     const {
-      options,
       job: { id },
       abort: { signal },
     } = running;
@@ -172,21 +175,7 @@ export class PromptJobs implements Jobs {
       const state = await this.lane.run(async () => {
         signal.throwIfAborted();
         await this.change(model, running, { state: 'running' });
-        const begin = performance.now();
-        let firstStep: number | undefined;
-        return fitInThread(model.fitSpec(options, folder), this.requests, {
-          signal,
-          onQueries: (pictures) => {
-            this.observer.promptQueries(model.name, 'fit', pictures);
-          },
-          onProgress: (progress) => {
-            firstStep ??= progress.step - 1;
-            const aStep = (performance.now() - begin) / 1000 / (progress.step - firstStep);
-            const secondsLeft = Math.round((progress.steps - progress.step) * aStep);
-            running.job = { ...running.job, progress: { ...progress, secondsLeft } };
-            this.events.emit(id, running.job);
-          },
-        });
+        return this.fitThroughOutages(model, running, folder);
       });
       const { name, version } = model;
       const now = this.models.get(`${name}/${version}`) ?? model;
@@ -207,6 +196,40 @@ export class PromptJobs implements Jobs {
     }
     await removeFitFiles(folder).catch(() => undefined);
     await this.forgetOldest(model);
+  }
+
+  /** Goes on from the last checkpoint where a remote classifier was away for a while. */
+  private async fitThroughOutages(model: FittableModel, running: Running, folder: string): Promise<FitState> {
+    const { signal } = running.abort;
+    for (let outages = 0; ; outages++) {
+      try {
+        return await this.fit(model, running, folder);
+      } catch (error) {
+        const isOutage = error instanceof BallastError && error.code === 'unavailable';
+        if (!isOutage || outages === OUTAGES || signal.aborted) throw error;
+        this.log.warn({ job: running.job.id, reason: error.message }, 'a job waits to go on');
+        await sleep(FIRST_OUTAGE_MS * 2 ** outages, undefined, { signal });
+      }
+    }
+  }
+
+  private fit(model: FittableModel, running: Running, folder: string): Promise<FitState> {
+    const { options, abort, job } = running;
+    const begin = performance.now();
+    let firstStep: number | undefined;
+    return fitInThread(model.fitSpec(options, folder), this.requests, {
+      signal: abort.signal,
+      onQueries: (pictures) => {
+        this.observer.promptQueries(model.name, 'fit', pictures);
+      },
+      onProgress: (progress) => {
+        firstStep ??= progress.step - 1;
+        const aStep = (performance.now() - begin) / 1000 / (progress.step - firstStep);
+        const secondsLeft = Math.round((progress.steps - progress.step) * aStep);
+        running.job = { ...running.job, progress: { ...progress, secondsLeft } };
+        this.events.emit(job.id, running.job);
+      },
+    });
   }
 
   private async change(model: FittableModel, running: Running, changes: Partial<Job>): Promise<void> {

@@ -15,6 +15,9 @@ export interface RegistryOptions extends Omit<ModelHost, 'streams' | 'jobs' | 'r
   readonly streamLimits: StreamLimits;
 }
 
+/** Pause before a model is loaded again whose remote classifier, or provider, is not there. */
+const LOAD_AGAIN_MS = 15_000;
+
 /** A version of a model in the repository's folder. */
 interface Entry {
   readonly name: string;
@@ -147,6 +150,15 @@ export class ModelRegistry implements Models {
     return done;
   }
 
+  /** Tries again to load what is missing for the time being, such as a remote classifier. */
+  private loadLater(name: string, slot: Slot): void {
+    setTimeout(() => {
+      if (!this.closing && slot.status.state === 'UNAVAILABLE' && slot.status.reason !== 'unloaded') {
+        this.load(name).catch(() => undefined);
+      }
+    }, LOAD_AGAIN_MS).unref();
+  }
+
   private async loadVersion(slots: Map<string, Slot>, { name, version, folder }: Entry): Promise<void> {
     const before = slots.get(version);
     const slot: Slot = before ?? {
@@ -165,6 +177,7 @@ export class ModelRegistry implements Models {
         `model ${name} version ${version} cannot be loaded`,
       );
       if (slot.model === undefined) slot.status = { name, version, state: 'UNAVAILABLE', reason };
+      if (error instanceof BallastError && error.code === 'unavailable') this.loadLater(name, slot);
       throw error;
     }
     const old = slot.model;

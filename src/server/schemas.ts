@@ -65,7 +65,9 @@ const ranked = z.object({
 
 const prediction = ranked.extend({
   top: z.array(ranked).meta({ description: 'the most probable classes, adapted' }),
-  base: ranked.meta({ description: 'what the model alone said' }),
+  base: ranked.meta({
+    description: 'what the model alone said, of the picture with its prompt if it got one',
+  }),
   alpha: z.number().min(0).max(1).optional().meta({ description: 'weight of the robust classifier' }),
   certificate: z
     .object({

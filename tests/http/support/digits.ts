@@ -38,7 +38,10 @@ export async function writeDigitsYaml(
 ): Promise<void> {
   const own = await readFile(join(source, 'model.yaml'), 'utf8');
   const yaml = own.replace(/^name: .*$/m, `name: ${name}`).replace(/^prompt: .*$/m, '');
-  await writeFile(join(folder, name, 'model.yaml'), `${yaml}${prompt === undefined ? '' : `prompt: ${prompt}\n`}`);
+  await writeFile(
+    join(folder, name, 'model.yaml'),
+    `${yaml}${prompt === undefined ? '' : `prompt: ${prompt}\n`}`,
+  );
 }
 
 const [SIDE, LEFT, RIGHT, TOP, MIDDLE, BOTTOM, STROKE] = [64, 18, 42, 8, 29, 50, 6];
@@ -52,9 +55,7 @@ const SEGMENTS = {
   f: [LEFT, TOP, STROKE, MIDDLE - TOP + STROKE],
   g: [LEFT, MIDDLE, RIGHT - LEFT + STROKE, STROKE],
 } as const;
-const DIGITS = [
-  ...['abcdef', 'bc', 'abdeg', 'abcdg', 'bcfg', 'acdfg', 'acdefg', 'abc', 'abcdefg', 'abcdfg'],
-];
+const DIGITS = [...['abcdef', 'bc', 'abdeg', 'abcdg', 'bcfg', 'acdfg', 'acdefg', 'abc', 'abcdefg', 'abcdfg']];
 
 /** A PNG of a digit in seven white segments, whose place and coloured ground depend on the seed. */
 export async function digitPng(digit: number, seed: number): Promise<Buffer> {
