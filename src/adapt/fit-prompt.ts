@@ -155,7 +155,7 @@ export async function fitPrompt(input: FitPromptInput): Promise<FitState> {
   const { statistics, base } = state;
   const looks = options.evaluateEvery;
   // The look at the end is paid for too. Not counted from `state`: a fit that goes on must have the same end.
-  const total = Math.floor((options.queries - 3 * aLook) / (aStep + aLook / looks));
+  const total = Math.max(1, Math.floor((options.queries - 3 * aLook) / (aStep + aLook / looks)));
   let { best, queries } = state;
   let latest: Score = { loss: best.loss, accuracy: best.accuracy };
   for (let step = state.spsa.step + 1; step <= total; step++) {
@@ -213,7 +213,7 @@ export function splitShots(
   }
   const [training, validation]: [number[], number[]] = [[], []];
   for (const indices of byClass.values()) {
-    const judging = indices.length < 2 ? 0 : Math.max(1, Math.round(indices.length * share));
+    const judging = Math.min(indices.length - 1, Math.max(1, Math.round(indices.length * share)));
     validation.push(...indices.slice(0, judging));
     training.push(...indices.slice(judging));
   }

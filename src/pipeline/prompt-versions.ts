@@ -93,6 +93,7 @@ export class PromptVersions {
    *   encoder or strength; invalid-input where its file is damaged
    */
   async read(version: string): Promise<Prompt> {
+    if (!(await this.numbers()).includes(version)) throw await this.unknown(version);
     const file = this.fileOf(version);
     let bytes: Uint8Array;
     try {

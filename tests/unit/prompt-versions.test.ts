@@ -118,8 +118,8 @@ describe('PromptVersions', () => {
   it('refuses a prompt of another strength', async () => {
     await writeSome(1);
     const other = await open(0.5);
-    for (const attempt of [other.read('1'), other.activate('1')]) {
-      await expect(attempt).rejects.toMatchObject({
+    for (const act of ['read', 'activate'] as const) {
+      await expect(other[act]('1')).rejects.toMatchObject({
         code: 'impossible',
         message: expect.stringMatching(/epsilon 1, and model.yaml says 0.5; fit a new one/) as string,
       });
@@ -150,9 +150,8 @@ describe('PromptVersions', () => {
 
   it('says with 503 that a folder cannot be written to, and leaves nothing half', async () => {
     await writeFile(join(folder, 'prompts'), 'a file where the folder should be');
-    for (const attempt of [versions.write(prompt()), versions.activate(undefined)]) {
-      await expect(attempt).rejects.toMatchObject({ code: 'unavailable' });
-    }
+    await expect(versions.write(prompt())).rejects.toMatchObject({ code: 'unavailable' });
+    await expect(versions.activate(undefined)).rejects.toMatchObject({ code: 'unavailable' });
     expect((await readdir(folder)).sort()).toEqual(['encoder.onnx', 'prompts']);
   });
 });

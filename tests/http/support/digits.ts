@@ -3,7 +3,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import sharp from 'sharp';
+import type { z } from 'zod';
+import { jobSchema } from '#ballast/server/job-text.js';
 import { zipOf, type ZipEntry } from '../../fixtures/zip.js';
+import { ask, type Answer } from './server.js';
 
 const source = fileURLToPath(new URL('../../../models/digits/', import.meta.url));
 
@@ -87,4 +90,51 @@ export async function digitShots(classes: number, each: number): Promise<ZipEntr
 /** A zip of such pictures. */
 export async function digitZip(classes = 4, each = 4): Promise<Buffer> {
   return zipOf(await digitShots(classes, each));
+}
+
+/** Sends shots, as a zip, that a prompt is to be fitted to. */
+export function fit(url: string, zip: Uint8Array, query = '', model = 'digits'): Promise<Answer> {
+  return ask(`${url}/v1/models/${model}/prompts?${query}`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/zip' },
+    body: Uint8Array.from(zip),
+  });
+}
+
+/** An event of a job: its name, and the job as it was then. */
+export interface JobEvent {
+  readonly name: string;
+  readonly job: z.output<typeof jobSchema>;
+}
+
+/** Follows a job until its events end. */
+export async function eventsOf(url: string, id: string): Promise<JobEvent[]> {
+  const response = await fetch(`${url}/v1/jobs/${id}/events`);
+  if (response.headers.get('content-type') !== 'text/event-stream') throw new Error(await response.text());
+  const events = (await response.text()).split('\n\n').filter((text) => text !== '');
+  return events.map((text) => {
+    const [, name, data] = /^event: (\w+)\ndata: (.*)$/.exec(text)!;
+    return { name, job: jobSchema.strict().parse(JSON.parse(data)) };
+  });
+}
+
+/** Fits a prompt, and returns the job as it ended. */
+export async function fitted(
+  url: string,
+  zip: Uint8Array,
+  query = '',
+  model = 'digits',
+): Promise<JobEvent['job']> {
+  const { status, body } = await fit(url, zip, query, model);
+  if (status !== 202) throw new Error(JSON.stringify(body));
+  return (await eventsOf(url, jobSchema.parse(body).id)).at(-1)!.job;
+}
+
+/** Waits until something holds. */
+export async function until<T>(look: () => Promise<T | undefined>): Promise<T> {
+  for (;;) {
+    const found = await look();
+    if (found !== undefined) return found;
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
 }

@@ -18,7 +18,11 @@ export async function startServer(
   models: readonly TestModel[],
   options: ServerOptions = {},
 ): Promise<TestServer> {
-  const folder = await modelsFolder(models);
+  return serveFolder(await modelsFolder(models), options);
+}
+
+/** Starts a server for a folder of models, which goes with it. */
+export async function serveFolder(folder: string, options: ServerOptions = {}): Promise<TestServer> {
   const server = await createServer({
     models: folder,
     port: 0,
