@@ -79,6 +79,15 @@ export interface BatchResult {
   readonly timings: StageTimings;
 }
 
+/** Tells nobody. */
+export const UNOBSERVED: PipelineObserver = {
+  forward: () => undefined,
+  queued: () => undefined,
+  rejected: () => undefined,
+  answered: () => undefined,
+  promptQueries: () => undefined,
+};
+
 /** Told of what happens in the pipeline, for metrics. Every method must be quick and must not throw. */
 export interface PipelineObserver {
   /** A forward pass of `samples` samples, of one or several requests, took `seconds`. */

@@ -6,7 +6,7 @@ import type { FitProgress, FitPromptOptions } from '../adapt/fit-prompt.js';
 import { BallastError } from '../errors.js';
 import type { ProviderChoice } from '../runtime/providers.js';
 import { RequestCounter } from '../runtime/yielding.js';
-import type { PipelineObserver } from './batch.js';
+import { UNOBSERVED } from './batch.js';
 import type { PromptResult } from './jobs.js';
 import { keepPrompt } from './keep-prompt.js';
 import { readLabelledFolder } from './labelled-folder.js';
@@ -29,14 +29,6 @@ export interface FitPromptFolderOptions {
   readonly onProgress?: (progress: FitProgress) => void;
 }
 
-const UNWATCHED: PipelineObserver = {
-  forward: () => undefined,
-  queued: () => undefined,
-  rejected: () => undefined,
-  answered: () => undefined,
-  promptQueries: () => undefined,
-};
-
 /**
  * Fits a prompt to a folder of pictures, in this thread, and keeps it as a new version of the model's.
  * @throws BallastError as LoadedModel.open, readLabelledFolder, runPromptFit and keepPrompt
@@ -52,10 +44,10 @@ export async function fitPromptFolder(options: FitPromptFolderOptions): Promise<
     workers: 1,
     threads: undefined,
     warmUpMs: 0,
-    observer: UNWATCHED,
+    observer: UNOBSERVED,
     log,
     streams: new StreamStore({ maxStreams: 1, maxBytes: 1, maxIdleSeconds: 1 }),
-    jobs: new PromptJobs(UNWATCHED, log, requests),
+    jobs: new PromptJobs(UNOBSERVED, log, requests),
     requests,
     remoteHosts,
   });

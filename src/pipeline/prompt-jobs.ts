@@ -109,7 +109,7 @@ export class PromptJobs implements Jobs {
       await this.keep(model, running);
     } catch (error) {
       this.jobs.delete(job.id);
-      await rm(folderOf(model, job.id), { recursive: true, force: true });
+      await rm(folderOf(model, job.id), { recursive: true, force: true }).catch(() => undefined);
       throw error;
     }
     this.begin(model, running);

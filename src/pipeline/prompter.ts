@@ -5,7 +5,7 @@ import { InferenceWorkers } from '../runtime/inference-workers.js';
 import type { ProviderChoice } from '../runtime/providers.js';
 import type { Tensor } from '../runtime/tensor.js';
 import type { ThreadPlan } from '../runtime/thread-plan.js';
-import type { PipelineObserver } from './batch.js';
+import { UNOBSERVED } from './batch.js';
 import { Batcher } from './batcher.js';
 import type { Batching, ImageInput, PromptConfig } from './model-config.js';
 import type { ModelDefinition } from './model-file.js';
@@ -21,7 +21,6 @@ export interface PrompterOptions {
   readonly plan: ThreadPlan;
   readonly batching: Batching;
   readonly warmUpMs: number;
-  readonly observer: PipelineObserver;
   readonly onReplaced: (reason: string) => void;
 }
 
@@ -78,7 +77,8 @@ export class Prompter {
       options.plan,
       options.onReplaced,
     );
-    const batcher = new Batcher(name, workers, options.batching, options.observer);
+    // The batches and queues that metrics tell of are the classifier's.
+    const batcher = new Batcher(name, workers, options.batching, UNOBSERVED);
     return new Prompter(parts, versions, input, prompt, workers, batcher, active);
   }
 

@@ -101,7 +101,7 @@ export function promptRoutes(context: ServerContext): Route[] {
       },
       handle: async (exchange) => {
         const version = versionOf(exchange);
-        await promptsOf(context, exchange).activate(version === 'off' ? undefined : version);
+        await changeablePrompts(context, exchange).activate(version === 'off' ? undefined : version);
         await list(context, exchange);
       },
     },
@@ -119,7 +119,7 @@ export function promptRoutes(context: ServerContext): Route[] {
         },
       },
       handle: async (exchange) => {
-        await promptsOf(context, exchange).delete(versionOf(exchange));
+        await changeablePrompts(context, exchange).delete(versionOf(exchange));
         sendNothing(exchange);
       },
     },
@@ -139,7 +139,7 @@ export function promptRoutes(context: ServerContext): Route[] {
 
 async function fit(context: ServerContext, exchange: Exchange): Promise<void> {
   refuseWhileDraining(context);
-  const prompts = promptsOf(context, exchange);
+  const prompts = changeablePrompts(context, exchange);
   const options = readFitOptions(queryOf(exchange.search), prompts.isRemote);
   const job = await prompts.fit(await readShots(context, exchange), options);
   send(exchange, 202, 'application/json', jobText(job), { location: `/v1/jobs/${job.id}` });
@@ -153,6 +153,15 @@ async function list(context: ServerContext, exchange: Exchange): Promise<void> {
     versions,
   };
   sendJson(exchange, answer);
+}
+
+/** @throws BallastError not-found where clients may change nothing */
+function changeablePrompts(context: ServerContext, exchange: Exchange): ModelPrompts {
+  if (context.config.promptControl) return promptsOf(context, exchange);
+  throw new BallastError(
+    'not-found',
+    'This server does not let clients fit, choose and delete prompts (--prompt-control).',
+  );
 }
 
 function promptsOf(context: ServerContext, exchange: Exchange): ModelPrompts {
