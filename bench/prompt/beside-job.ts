@@ -4,7 +4,7 @@ import { basename, join } from 'node:path';
 import sharp from 'sharp';
 import { startBallast } from '../serve/ballast.js';
 import { putLoad } from '../serve/load.js';
-import { median, type Measurement } from '../serve/measurement.js';
+import { medianOf, type Measurement } from '../serve/measurement.js';
 import { multipartRequest } from '../serve/requests.js';
 import { SeededRandom } from '#ballast/runtime/seeded-random.js';
 import { formatTable } from '../shift/table.js';
@@ -58,10 +58,9 @@ async function measure(url: string, port: number, rounds: number): Promise<boole
       beside.push(await load(connections));
       queries += await cancelJob(url, id);
     }
-    const of = (all: readonly Measurement[], key: 'imagesPerSecond' | 'p99'): number =>
-      median(all.map((one) => one[key]));
-    const [rate, rateBeside] = [of(alone, 'imagesPerSecond'), of(beside, 'imagesPerSecond')];
-    const [p99, p99Beside] = [of(alone, 'p99'), of(beside, 'p99')];
+    const [one, other] = [medianOf(alone), medianOf(beside)];
+    const [rate, rateBeside] = [one.imagesPerSecond, other.imagesPerSecond];
+    const [p99, p99Beside] = [one.p99!, other.p99!];
     met &&= rateBeside >= LEAST_SHARE * rate && p99Beside <= MOST_P99 * p99;
     lines.push([
       `${connections} connection${connections === 1 ? '' : 's'}`,

@@ -174,7 +174,8 @@ export async function fitPrompt(input: FitPromptInput): Promise<FitState> {
       state = { spsa: spsa.state, statistics, base, best, queries };
       await input.onCheckpoint?.(state);
     }
-    input.onProgress?.({ step, steps: total, loss, queries, validation: latest, best, base });
+    const shown = { step: best.step, loss: best.loss, accuracy: best.accuracy };
+    input.onProgress?.({ step, steps: total, loss, queries, validation: latest, best: shown, base });
   }
   return state;
 }

@@ -123,7 +123,9 @@ export class LoadedPrompts implements ModelPrompts, FittableModel {
         `${pictures.length} pictures of ${width}x${height} are more than a job takes; a few a class are enough.`,
       );
     }
-    const images = await this.decode(pictures.map(({ bytes }) => bytes));
+    const images = await this.decode(pictures.map(({ bytes }) => bytes)).catch((error: unknown) => {
+      throw namingPicture(error, pictures);
+    });
     return { images, labels: Uint32Array.from(indices) };
   }
 
@@ -149,4 +151,14 @@ export class LoadedPrompts implements ModelPrompts, FittableModel {
     const tensors = await decode.decode({ [name]: pictures }, pictures.length);
     return tensors[prompter.input.tensor];
   }
+}
+
+/** The decoder knows pictures by their number alone, and a file among others that is none is the client's mistake. */
+function namingPicture(error: unknown, pictures: readonly LabelledPicture[]): unknown {
+  if (!(error instanceof BallastError)) return error;
+  const message = error.message.replace(
+    /\w+\[(\d+)\]/,
+    (all, number: string) => pictures.at(Number(number))?.name ?? all,
+  );
+  return new BallastError('invalid-input', message, { cause: error });
 }

@@ -56,7 +56,7 @@ export async function runPromptFit(spec: PromptFitSpec, hooks: PromptFitHooks): 
   ]);
   const coordinator = await Coordinator.open(parts, running);
   const blackBox = await openBlackBox(spec.blackBox, running, onQueries);
-  let written = performance.now();
+  let written = Number.NEGATIVE_INFINITY;
   return fitPrompt({
     coordinator,
     blackBox,

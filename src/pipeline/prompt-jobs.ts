@@ -34,6 +34,7 @@ interface KeptJob {
 }
 
 interface Running extends KeptJob {
+  readonly model: FittableModel;
   readonly abort: AbortController;
 }
 
@@ -102,7 +103,7 @@ export class PromptJobs implements Jobs {
       pictures: shots.labels.length,
     };
     const classes = [...new Set(shots.labels)].sort((a, b) => a - b);
-    const running: Running = { job, options, classes, abort: new AbortController() };
+    const running: Running = { model, job, options, classes, abort: new AbortController() };
     this.jobs.set(job.id, running);
     try {
       await writeShots(folderOf(model, job.id), shots);
@@ -128,7 +129,12 @@ export class PromptJobs implements Jobs {
         await rm(join(folder, id), { recursive: true, force: true });
         continue;
       }
-      const running: Running = { ...(JSON.parse(text) as KeptJob), abort: new AbortController() };
+      const kept = readJob(text);
+      if (kept === undefined) {
+        this.log.error({ model: model.name, job: id }, `job ${id} is forgotten: its job.json is damaged`);
+        continue;
+      }
+      const running: Running = { model, ...kept, abort: new AbortController() };
       this.jobs.set(id, running);
       if (hasEnded(running.job)) continue;
       this.log.info({ model: model.name, job: id }, `job ${id} goes on`);
@@ -139,7 +145,11 @@ export class PromptJobs implements Jobs {
 
   async cancel(id: string): Promise<Job> {
     const running = this.find(id);
-    if (!hasEnded(running.job)) {
+    if (running.job.state === 'queued') {
+      running.abort.abort();
+      await this.change(running.model, running, { state: 'cancelled', finished: new Date().toISOString() });
+      await this.clear(running);
+    } else if (!hasEnded(running.job)) {
       const ended = new Promise<void>((resolve) => {
         const unwatch = this.watch(id, (job) => {
           if (!hasEnded(job)) return;
@@ -183,7 +193,8 @@ export class PromptJobs implements Jobs {
       await this.change(model, running, { state: 'succeeded', finished: new Date().toISOString(), result });
       this.log.info({ model: model.name, job: id, ...result }, `job ${id}: ${result.verdict}`);
     } catch (error) {
-      if (this.closing) return;
+      // Cancelled while it waited for its turn: all is done.
+      if (this.closing || hasEnded(running.job)) return;
       const cancelled = signal.aborted;
       const code = error instanceof BallastError ? error.code : 'internal';
       const failure = { code, detail: messageOf(error) };
@@ -194,7 +205,12 @@ export class PromptJobs implements Jobs {
       });
       if (!cancelled) this.log.error({ model: model.name, job: id, error: failure }, `job ${id} failed`);
     }
-    await removeFitFiles(folder).catch(() => undefined);
+    await this.clear(running);
+  }
+
+  /** Forgets what an ended job needed, and the oldest job where there are many. */
+  private async clear({ model, job }: Running): Promise<void> {
+    await removeFitFiles(folderOf(model, job.id)).catch(() => undefined);
     await this.forgetOldest(model);
   }
 
@@ -262,4 +278,14 @@ export class PromptJobs implements Jobs {
 
 function folderOf({ folder }: Pick<FittableModel, 'folder'>, id: string): string {
   return join(folder, 'prompts', 'jobs', id);
+}
+
+/** Undefined where the text is none that `keep` wrote. */
+function readJob(text: string): KeptJob | undefined {
+  try {
+    const kept = JSON.parse(text) as Partial<KeptJob> | null;
+    return kept?.job && kept.options && kept.classes ? (kept as KeptJob) : undefined;
+  } catch {
+    return undefined;
+  }
 }

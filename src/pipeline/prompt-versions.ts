@@ -4,7 +4,7 @@ import { basename, join } from 'node:path';
 import { z } from 'zod';
 import type { DecoderPlan } from '../adapt/decoder-plan.js';
 import { countParameters, countStatistics } from '../adapt/decoder-plan.js';
-import { BallastError } from '../errors.js';
+import { BallastError, messageOf } from '../errors.js';
 import { readSafetensors, writeSafetensors } from '../runtime/safetensors.js';
 import { writeAtomically } from '../runtime/write-atomically.js';
 
@@ -43,10 +43,16 @@ export interface Prompt {
 export interface PromptVersion {
   readonly version: string;
   readonly active: boolean;
-  readonly card: PromptCard;
+  readonly card?: PromptCard;
+  /** Why it cannot be served, in place of the card. */
+  readonly problem?: string;
 }
 
-const activeSchema = z.object({ version: z.string().nullable() });
+const activeSchema = z.object({
+  version: z.string().nullable(),
+  /** The highest number that was ever given, so that no other prompt gets it. */
+  last: z.int().default(0),
+});
 
 /** The prompts of a model, each a file `prompts/<version>.safetensors` with its card in it. */
 export class PromptVersions {
@@ -79,11 +85,14 @@ export class PromptVersions {
     const active = await this.active();
     const versions = await this.numbers();
     return Promise.all(
-      versions.map(async (version) => ({
-        version,
-        active: version === active,
-        card: (await this.read(version)).card,
-      })),
+      versions.map(async (version): Promise<PromptVersion> => {
+        const line = { version, active: version === active };
+        try {
+          return { ...line, card: (await this.read(version)).card };
+        } catch (error) {
+          return { ...line, problem: messageOf(error) };
+        }
+      }),
     );
   }
 
@@ -126,8 +135,7 @@ export class PromptVersions {
 
   /** Writes a new version and returns its number. */
   async write({ parameters, statistics, card }: Prompt): Promise<string> {
-    const last = Number((await this.numbers()).at(-1) ?? 0);
-    const version = String(last + 1);
+    const version = String((await this.lastNumber()) + 1);
     const tensors = new Map([
       ['parameters', { shape: [parameters.length], data: parameters }],
       ['statistics', { shape: [statistics.length], data: statistics }],
@@ -139,9 +147,7 @@ export class PromptVersions {
 
   /** The version that requests get which name none; undefined where pictures go to the classifier as they are. */
   async active(): Promise<string | undefined> {
-    const text = await readFile(this.activeFile, 'utf8').catch(() => undefined);
-    const parsed = activeSchema.safeParse(parseJson(text ?? ''));
-    const version = parsed.success ? parsed.data.version : null;
+    const { version } = await this.kept();
     return version !== null && (await this.numbers()).includes(version) ? version : undefined;
   }
 
@@ -151,7 +157,10 @@ export class PromptVersions {
    */
   async activate(version: string | undefined): Promise<void> {
     if (version !== undefined) await this.read(version);
-    await writeAtomically(this.activeFile, JSON.stringify({ version: version ?? null }));
+    await writeAtomically(
+      this.activeFile,
+      JSON.stringify({ version: version ?? null, last: await this.lastNumber() }),
+    );
   }
 
   /**
@@ -160,8 +169,20 @@ export class PromptVersions {
    */
   async delete(version: string): Promise<void> {
     if (!(await this.numbers()).includes(version)) throw await this.unknown(version);
-    if ((await this.active()) === version) await this.activate(undefined);
+    const active = await this.active();
+    await this.activate(active === version ? undefined : active);
     await rm(this.fileOf(version));
+  }
+
+  private async lastNumber(): Promise<number> {
+    const { last } = await this.kept();
+    return Math.max(last, Number((await this.numbers()).at(-1) ?? 0));
+  }
+
+  private async kept(): Promise<z.infer<typeof activeSchema>> {
+    const text = await readFile(this.activeFile, 'utf8').catch(() => '');
+    const parsed = activeSchema.safeParse(parseJson(text));
+    return parsed.success ? parsed.data : { version: null, last: 0 };
   }
 
   private get activeFile(): string {

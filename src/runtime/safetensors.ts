@@ -1,3 +1,4 @@
+import { z } from 'zod';
 import { BallastError } from '../errors.js';
 
 /** A safetensors file in memory: named float tensors, and free text about them. */
@@ -12,11 +13,13 @@ export interface FloatTensor {
   readonly data: Float32Array | Float64Array;
 }
 
-interface Entry {
-  readonly dtype: string;
-  readonly shape: readonly number[];
-  readonly data_offsets: readonly [number, number];
-}
+const headerSchema = z.object({ __metadata__: z.record(z.string(), z.string()).default({}) }).catchall(
+  z.object({
+    dtype: z.string(),
+    shape: z.array(z.int().min(0)),
+    data_offsets: z.tuple([z.int().min(0), z.int().min(0)]),
+  }),
+);
 
 /** The header is no larger than this, as the format's own reader has it. */
 const LARGEST_HEADER = 100_000_000;
@@ -34,20 +37,25 @@ export function readSafetensors(bytes: Uint8Array, name: string): Safetensors {
   const length = Number(view.getBigUint64(0, true));
   const begin = 8 + length;
   if (length > LARGEST_HEADER || begin > bytes.byteLength) throw refuse('its header passes its end');
-  let header: Record<string, Entry> & { __metadata__?: Record<string, string> };
+  let json: unknown;
   try {
-    header = JSON.parse(new TextDecoder().decode(bytes.subarray(8, begin))) as typeof header;
+    json = JSON.parse(new TextDecoder().decode(bytes.subarray(8, begin)));
   } catch {
     throw refuse('its header is no JSON');
   }
-  const { __metadata__: metadata = {}, ...entries } = header;
+  const header = headerSchema.safeParse(json);
+  if (!header.success) {
+    const [{ path, message }] = header.error.issues;
+    throw refuse(`its header is wrong at "${path.join('.')}": ${message}`);
+  }
+  const { __metadata__: metadata, ...entries } = header.data;
   const tensors = new Map<string, FloatTensor>();
   for (const [key, { dtype, shape, data_offsets }] of Object.entries(entries)) {
     const size = { F32: 4, F64: 8 }[dtype];
     if (size === undefined) throw refuse(`"${key}" is ${dtype}, and only F32 and F64 are read`);
     const [from, to] = data_offsets;
     const count = shape.reduce((product, dim) => product * dim, 1);
-    if (!(from >= 0) || to - from !== count * size || begin + to > bytes.byteLength) {
+    if (to - from !== count * size || begin + to > bytes.byteLength) {
       throw refuse(`the data of "${key}" is not all there`);
     }
     // Copied: a typed array begins only at a multiple of its element's size.

@@ -81,12 +81,10 @@ export const serverConfigSchema = z.strictObject({
   repositoryControl: onOff
     .default(true)
     .meta({ description: 'whether clients may load and unload models: on or off', argument: 'SWITCH' }),
-  promptControl: onOff
-    .default(true)
-    .meta({
-      description: 'whether clients may fit, choose and delete prompts: on or off',
-      argument: 'SWITCH',
-    }),
+  promptControl: onOff.default(true).meta({
+    description: 'whether clients may fit, choose and delete prompts: on or off',
+    argument: 'SWITCH',
+  }),
   logLevel: z
     .enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'])
     .default('info')

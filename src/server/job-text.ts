@@ -50,18 +50,10 @@ export function jobBody(job: Job): z.input<typeof jobSchema> {
   const { progress, ...rest } = job;
   if (progress === undefined) return rest;
   const { secondsLeft, ...shown } = progress;
-  return { ...rest, progress: { ...shown, best: bestOf(shown.best), seconds_left: secondsLeft } };
+  return { ...rest, progress: { ...shown, seconds_left: secondsLeft } };
 }
 
 /** A job as JSON. */
 export function jobText(job: Job): string {
   return JSON.stringify(jobBody(job));
-}
-
-function bestOf({ step, loss, accuracy }: { step: number; loss: number; accuracy: number }): {
-  step: number;
-  loss: number;
-  accuracy: number;
-} {
-  return { step, loss, accuracy };
 }

@@ -109,7 +109,7 @@ describe('a job whose server ends', () => {
         () => true,
       ),
     );
-  });
+  }, 120_000);
 
   it('remembers at the next start how a job ended', async () => {
     const folder = await newFolder();

@@ -90,7 +90,9 @@ describe("the Coordinator's decoder", () => {
     const crop: number[] = [];
     const means: number[] = [];
     for (let map = 0; map < 6; map++) {
-      means.push(pixels.subarray(map * 224 * 224, (map + 1) * 224 * 224).reduce((a, b) => a + b, 0) / 224 ** 2);
+      means.push(
+        pixels.subarray(map * 224 * 224, (map + 1) * 224 * 224).reduce((a, b) => a + b, 0) / 224 ** 2,
+      );
       for (let row = 100; row < 132; row++) {
         crop.push(...pixels.subarray((map * 224 + row) * 224 + 100, (map * 224 + row) * 224 + 132));
       }

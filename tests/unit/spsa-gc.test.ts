@@ -42,8 +42,8 @@ interface Trajectory {
   }[];
 }
 
-function read<T>(path: string): T {
-  return JSON.parse(readFileSync(new URL(`../golden/${path}`, import.meta.url), 'utf8')) as T;
+function read(path: string): unknown {
+  return JSON.parse(readFileSync(new URL(`../golden/${path}`, import.meta.url), 'utf8'));
 }
 
 function quadratic(A: number[], target: number[] | undefined, b: number[] | undefined): Loss {
@@ -89,14 +89,23 @@ function regressionLoss({ X, labels, d, k: classes }: Trajectory['definition']):
     });
 }
 
-function expectClose(actual: ArrayLike<number>, expected: readonly number[], rtol: number, atol: number): void {
+function expectClose(
+  actual: ArrayLike<number>,
+  expected: readonly number[],
+  rtol: number,
+  atol: number,
+): void {
   expected.forEach((value, i) => {
     expect(Math.abs(actual[i] - value), `entry ${i}`).toBeLessThanOrEqual(atol + rtol * Math.abs(value));
   });
 }
 
 describe('SPSA-GC replays the golden trajectories', () => {
-  const { cases, rtol, atol } = read<{ cases: Case[]; rtol: number; atol: number }>('spsa_gc.json');
+  const { cases, rtol, atol } = read('spsa_gc.json') as {
+    cases: Case[];
+    rtol: number;
+    atol: number;
+  };
   it.each(cases)('$problem, $correction, $samples draws a step', async (one) => {
     const { problem, data, perturbations, initial, expected, steps, ...options } = one;
     const loss = problem === 'quadratic' ? quadratic(data.A, data.target, undefined) : softmaxLoss(data);
@@ -113,10 +122,10 @@ describe('SPSA-GC replays the golden trajectories', () => {
 });
 
 describe('SPSA-GC replays the wide trajectories', () => {
-  const { trajectories, tolerance } = read<{
+  const { trajectories, tolerance } = read('wide/spsa_gc.json') as {
     trajectories: Trajectory[];
     tolerance: { rtol: number; atol: number };
-  }>('wide/spsa_gc.json');
+  };
   it.each(trajectories)('$problem, $opt_type, $sp_avg draws a step, o $o, c $c', async (one) => {
     const { problem, definition, steps, opt_type, sp_avg, b1, a, c, o, alpha, gamma } = one;
     const loss =
@@ -173,7 +182,13 @@ describe('SPSA-GC', () => {
               expect(size).toBeGreaterThan(0.5 - 1e-6);
               expect(size).toBeLessThanOrEqual(1 + 1e-6);
             }
-            if (i % 2 === 0) seen.add(delta.slice(0, 5).map((value) => Number(value.toFixed(6))).join(' '));
+            if (i % 2 === 0)
+              seen.add(
+                delta
+                  .slice(0, 5)
+                  .map((value) => Number(value.toFixed(6)))
+                  .join(' '),
+              );
           }
           return Promise.resolve(candidates.map(() => 0));
         });

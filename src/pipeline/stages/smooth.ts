@@ -120,8 +120,11 @@ export class SmoothStage implements Stage {
     const { rows, cols } = standard;
     const robust = toMatrix(batch.answers[robustLogits], "The robust classifier's tensor of logits");
     const { certificate } = this;
+    // A prompt changes the picture that the radius would be about.
     const lipschitz =
-      certificate?.kind === 'lipschitz' && batch.options.certify !== false ? certificate : undefined;
+      certificate?.kind === 'lipschitz' && batch.options.certify !== false && batch.prompt === undefined
+        ? certificate
+        : undefined;
     const probabilities = new Float32Array(rows * cols);
     const certificates: Certificate[] = [];
     await inTurns(rows, cols, (begin, end) => {

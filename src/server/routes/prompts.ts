@@ -20,7 +20,14 @@ const versionsSchema = z
   .object({
     model: z.string(),
     active: z.string().nullable().meta({ description: 'what requests get which name none' }),
-    versions: z.array(z.object({ version: z.string(), active: z.boolean(), card: promptCardSchema })),
+    versions: z.array(
+      z.object({
+        version: z.string(),
+        active: z.boolean(),
+        card: promptCardSchema.optional(),
+        problem: z.string().optional().meta({ description: 'why it cannot be served' }),
+      }),
+    ),
   })
   .meta({ id: 'PromptVersions' });
 const files = { type: 'array', items: { type: 'string', format: 'binary' } } as const;

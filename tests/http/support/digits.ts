@@ -19,12 +19,12 @@ export async function digitsFolder(): Promise<string> {
 
 /**
  * Adds a copy of the digits model, without any prompt.
- * @param prompt - what model.yaml says of prompts; undefined for nothing
+ * @param prompt - what model.yaml says of prompts; empty for nothing
  */
 export async function addDigits(
   folder: string,
   name: string,
-  prompt: string | undefined = '{ coordinator: coordinator.onnx, version: latest }',
+  prompt = '{ coordinator: coordinator.onnx, version: latest }',
 ): Promise<void> {
   await mkdir(join(folder, name), { recursive: true });
   for (const file of ['classifier.onnx', 'coordinator.onnx', 'labels.txt']) {
@@ -34,17 +34,10 @@ export async function addDigits(
 }
 
 /** Writes the model.yaml of a copy, with other prompts. */
-export async function writeDigitsYaml(
-  folder: string,
-  name: string,
-  prompt: string | undefined,
-): Promise<void> {
+export async function writeDigitsYaml(folder: string, name: string, prompt: string): Promise<void> {
   const own = await readFile(join(source, 'model.yaml'), 'utf8');
   const yaml = own.replace(/^name: .*$/m, `name: ${name}`).replace(/^prompt: .*$/m, '');
-  await writeFile(
-    join(folder, name, 'model.yaml'),
-    `${yaml}${prompt === undefined ? '' : `prompt: ${prompt}\n`}`,
-  );
+  await writeFile(join(folder, name, 'model.yaml'), `${yaml}${prompt === '' ? '' : `prompt: ${prompt}\n`}`);
 }
 
 const [SIDE, LEFT, RIGHT, TOP, MIDDLE, BOTTOM, STROKE] = [64, 18, 42, 8, 29, 50, 6];
