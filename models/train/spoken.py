@@ -294,8 +294,9 @@ def main():
             args, modulated, pairs, args.epochs, 2e-2, missing).state_dict())
         modulated.load_state_dict(state)
         sets |= modulated.tensors(left)
-        alone = accuracy(fit(Single(left), f"{left}-alone"), *test)
-        rows.append((left, plain, accuracy(modulated, *cut), alone))
+        alone = networks.fold(fit(Single(left), f"{left}-alone"))
+        export(alone, args.out / f"{left}-alone.onnx")
+        rows.append((left, plain, accuracy(modulated, *cut), accuracy(alone, *test)))
     save_file(sets, args.out / "modulation.safetensors",
               {"share_a_set": f"{share:.5f}", "combinations": "image,audio"})
     print(f"{size / 1e6:.3f} M parameters, {share:.2%} of them a set")
