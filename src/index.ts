@@ -31,5 +31,12 @@ export { type Job, type Jobs } from './pipeline/jobs.js';
 export { type PromptCard, type PromptVersion } from './pipeline/prompt-versions.js';
 export { inspectModel, type ModelInspection } from './runtime/onnx/inspect.js';
 export { exposeTensors } from './runtime/onnx/expose.js';
+export {
+  insertModulation,
+  type ModulatedLayer,
+  type ModulatedModel,
+  type ModulationOptions,
+} from './runtime/onnx/insert-modulation.js';
+export { type LayerKind, type SkippedLayer } from './runtime/onnx/modulation-points.js';
 export { type Matrix, type Tensor, type TensorMap, type TensorSpec } from './runtime/tensor.js';
 export { BallastError, type ErrorCode } from './errors.js';

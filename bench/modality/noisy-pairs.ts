@@ -16,9 +16,9 @@ export interface Pair {
 const TEST_SPEAKERS = new Set(['theo', 'yweweler']);
 const SIDE = 28;
 const RATE = 8000;
-/** Of pixels in [0, 1], and of a waveform in [-1, 1]: what makes both modalities worth having. */
+/** Of pixels in [0, 1], and as a share of a recording's own level: what makes both modalities worth having. */
 const IMAGE_NOISE = 0.9;
-const AUDIO_NOISE = 0.08;
+const AUDIO_NOISE = 0.5;
 
 /**
  * Pairs of test digits under noise: every recording of the test speakers, each with a random test picture of its digit.
@@ -62,10 +62,13 @@ function noisyWav(wav: Uint8Array, noise: GaussianNoise): Uint8Array {
   out.set(wav.subarray(0, begin));
   out.writeUInt32LE(out.length - 8, 4);
   out.writeUInt32LE(2 * RATE, 40);
+  const clean = Array.from({ length: Math.min(RATE, (wav.byteLength - begin) >> 1) }, (_, i) =>
+    view.getInt16(begin + 2 * i, true),
+  );
+  const level = Math.sqrt(clean.reduce((sum, value) => sum + value ** 2, 0) / clean.length);
   for (let i = 0; i < RATE; i++) {
     const at = begin + 2 * i;
-    const clean = at + 2 <= wav.byteLength ? view.getInt16(at, true) : 0;
-    const value = Math.round(clean + 32768 * AUDIO_NOISE * noise.next());
+    const value = Math.round((clean.at(i) ?? 0) + AUDIO_NOISE * level * noise.next());
     out.writeInt16LE(Math.min(32767, Math.max(-32768, value)), at);
   }
   return out;

@@ -46,6 +46,14 @@ const logMelSchema = z.strictObject({
   layout: z.enum(['mels-frames', 'channel-mels-frames', 'frames-mels']).default('channel-mels-frames'),
 });
 
+/** A bare `waveform` is short for `{ kind: waveform }`, so that mistakes in a spectrogram's keys are named. */
+const featuresSchema = z.preprocess(
+  (features) => (features === 'waveform' ? { kind: features } : features),
+  z.discriminatedUnion('kind', [z.strictObject({ kind: z.literal('waveform') }), logMelSchema], {
+    error: 'waveform, or { kind: log-mel } with the keys of a spectrogram',
+  }),
+);
+
 /** The keys of an input that takes encoded recordings. */
 const audioFields = z.strictObject({
   kind: z.literal('audio'),
@@ -56,7 +64,7 @@ const audioFields = z.strictObject({
   /** What is longer is cut, what is shorter is followed by silence. Left out, as long as `features.frames` says. */
   seconds: z.number().positive().max(300).optional(),
   /** What the network sees: the waveform, or its log-mel spectrogram. */
-  features: z.union([z.literal('waveform'), logMelSchema]).prefault({ kind: 'log-mel' }),
+  features: featuresSchema.prefault({ kind: 'log-mel' }),
   /** Of the waveform or the spectrogram: the network sees (value - mean) / std. */
   mean: z.number().default(0),
   std: z.number().positive().default(1),
@@ -66,7 +74,7 @@ const audioFields = z.strictObject({
 export const audioInputSchema = audioFields
   .transform(({ seconds, ...input }) => {
     const features =
-      input.features === 'waveform' ? input.features : complete(input.features, input.sampleRate);
+      input.features.kind === 'waveform' ? input.features.kind : complete(input.features, input.sampleRate);
     return { ...input, features, samples: samplesOf(seconds, features, input.sampleRate) };
   })
   .superRefine(({ features, samples, sampleRate }, context) => {

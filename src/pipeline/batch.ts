@@ -39,6 +39,14 @@ export interface SmoothingReport {
   readonly alpha: readonly [number, number];
 }
 
+/** What was missing in a batch, and what was done about it. */
+export interface ModulationReport {
+  /** Of each sample the inputs that did not arrive. */
+  readonly missing: readonly (readonly string[])[];
+  /** Of each sample the inputs that arrived, separated by commas, where something is missing and no set is for that. */
+  readonly unset: readonly (string | undefined)[];
+}
+
 /** The prompt that a batch's pictures got. */
 export interface PromptReport {
   readonly version: string;
@@ -55,7 +63,16 @@ export interface Certificate {
 }
 
 /** What a batch spends time on, in order. */
-export const TIMED = ['decode', 'prompt', 'certify', 'queue', 'forward', 'smooth', 'lame'] as const;
+export const TIMED = [
+  'decode',
+  'modulate',
+  'prompt',
+  'certify',
+  'queue',
+  'forward',
+  'smooth',
+  'lame',
+] as const;
 
 /** Milliseconds that a batch spent on each, as far as it came there, and in all. */
 export type StageTimings = { [Part in (typeof TIMED)[number]]?: number } & { total: number };
@@ -73,6 +90,7 @@ export interface BatchResult {
   readonly alpha?: Float32Array;
   /** One a sample; undefined for a sample whose class LAME changed, since its answer depends on others. */
   readonly certificates?: readonly (Certificate | undefined)[];
+  readonly modulation?: ModulationReport;
   readonly prompt?: PromptReport;
   readonly smoothing?: SmoothingReport;
   readonly lame?: LameReport;

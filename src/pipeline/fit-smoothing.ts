@@ -18,7 +18,7 @@ import type { TensorMap } from '../runtime/tensor.js';
 import { readLabelledFolder } from './labelled-folder.js';
 import { mixtureOf } from './mixture-fit.js';
 import { readModelFile, type ModelDefinition } from './model-file.js';
-import { imageInputs, labelsOf, tensorsOf } from './model-fit.js';
+import { decodersOf, fileInputs, labelsOf, tensorsOf } from './model-fit.js';
 import type { Batch } from './pipeline.js';
 import { concatRows } from './rows.js';
 import { smoothingSchema } from './smoothing-config.js';
@@ -109,7 +109,7 @@ async function openClassifiers(
     threads: availableParallelism(),
     spinMicroseconds: BETWEEN_LAYERS,
   });
-  const decode = new DecodeStage(imageInputs(config, found.inputs, name));
+  const decode = new DecodeStage(decodersOf(fileInputs(config, found.inputs, name)));
   const [input] = Object.keys(config.inputs);
   const labels = labelsOf(definition, found.classes);
   return async (folder, onProgress) => {

@@ -8,9 +8,10 @@ import { planThreads, type ThreadPlan } from '../runtime/thread-plan.js';
 import type { TensorSpec } from '../runtime/tensor.js';
 import { mixtureOf, type Mixture } from './mixture-fit.js';
 import { readModelBytes, totalBytes } from './model-bytes.js';
-import type { Batching, ImageInput } from './model-config.js';
+import type { Batching } from './model-config.js';
 import type { ModelDefinition } from './model-file.js';
-import { batchLimit, imageInputs, sampleShapes, tensorsOf } from './model-fit.js';
+import { batchLimit, fileInputs, imagesAmong, sampleShapes, tensorsOf, type FileInput } from './model-fit.js';
+import { modulationOf, type ModulationFit } from './modulation-fit.js';
 import { noisyVoterOf, type NoisyVoter } from './noisy-voter.js';
 
 /** What runs a model's forward passes, and what was found out about the model. */
@@ -21,9 +22,11 @@ export interface ForwardRunner {
   readonly outputs: readonly TensorSpec[];
   readonly classes: number | undefined;
   readonly tensors: { readonly logits?: string | undefined; readonly features?: string | undefined };
-  readonly images: ReadonlyMap<string, ImageInput & { readonly tensor: string }>;
+  /** The inputs that take encoded files. */
+  readonly files: ReadonlyMap<string, FileInput>;
   readonly batching: Batching;
   readonly mixture: Mixture | undefined;
+  readonly modulation: ModulationFit | undefined;
   readonly voter: NoisyVoter | undefined;
   /** Where it really runs: cuda, webgpu, cpu or remote. */
   readonly provider: string;
@@ -87,11 +90,13 @@ function withEnvironment(text: string, header: string): string {
 
 async function openLocal(definition: ModelDefinition, host: RunnerHost): Promise<ForwardRunner> {
   const { config, files, name } = definition;
-  const found = inspectModel(await readModelBytes(files.classifier!), { logits: config.classifier.logits });
+  const bytes = await readModelBytes(files.classifier!);
+  const found = inspectModel(bytes, { logits: config.classifier.logits });
   const tensors = tensorsOf(config, found, name);
-  const images = imageInputs(config, found.inputs, name);
+  const fed = fileInputs(config, found.inputs, name);
   const batching = { ...config.batching, maxBatchSize: batchLimit(config, found.inputs, name) };
   const mixture = await mixtureOf(definition, found);
+  const modulation = await modulationOf(definition, bytes);
   const providers = config.providers ?? host.providers;
   const file = files.classifier!;
   const external = found.externalData.map((weights) => join(dirname(file), weights));
@@ -106,11 +111,12 @@ async function openLocal(definition: ModelDefinition, host: RunnerHost): Promise
       expose: [tensors.logits, tensors.features, ...(mixture?.expose ?? [])].filter(
         (tensor) => tensor !== undefined,
       ),
+      modulate: modulation?.layers.map(({ name: layer }) => layer) ?? [],
       companions: mixture?.companions ?? [],
       providers,
       warmUp: {
         maxBatchSize: batching.maxBatchSize,
-        sampleShapes: sampleShapes(config, images),
+        sampleShapes: sampleShapes(config, fed),
         budgetMs: host.warmUpMs,
       },
     },
@@ -120,8 +126,8 @@ async function openLocal(definition: ModelDefinition, host: RunnerHost): Promise
   return {
     runner: workers,
     ...{ inputs: found.inputs, outputs: found.outputs, classes: found.classes },
-    ...{ tensors, images, batching, mixture, plan },
-    voter: noisyVoterOf(name, mixture, images, workers),
+    ...{ tensors, files: fed, batching, mixture, modulation, plan },
+    voter: noisyVoterOf(name, mixture, imagesAmong(fed), workers),
     provider: workers.info.provider,
     failures: workers.info.failures,
     close: () => workers.close(),
@@ -134,10 +140,10 @@ async function openRemote(
   host: RunnerHost,
 ): Promise<ForwardRunner> {
   const { config, name, labels } = definition;
-  if (config.robust !== undefined || config.smoothing !== undefined) {
+  if (config.robust ?? config.smoothing ?? config.modulation) {
     throw new BallastError(
       'invalid-model',
-      `Model "${name}": robust and smoothing need a classifier with a file; this one is remote.`,
+      `Model "${name}": robust, smoothing and modulation need a classifier with a file; this one is remote.`,
     );
   }
   const remote = await RemoteClassifier.connect(spec, host.onRemoteQueries);
@@ -151,9 +157,10 @@ async function openRemote(
     runner: { count: remote.count, run: (tensors, fetches) => remote.run(tensors, fetches) },
     ...{ inputs, outputs, classes },
     tensors: tensorsOf(config, found, name),
-    images: imageInputs(config, inputs, name),
+    files: fileInputs(config, inputs, name),
     batching: { ...config.batching, maxBatchSize: batchLimit(config, inputs, name) },
     mixture: undefined,
+    modulation: undefined,
     voter: undefined,
     provider: 'remote',
     failures: [],

@@ -10,9 +10,9 @@ import { lameSchema, type ModelConfig } from './model-config.js';
 import { openForwardRunner, remoteSpecOf, type ForwardRunner } from './forward-runner.js';
 import { totalBytes } from './model-bytes.js';
 import type { ModelDefinition } from './model-file.js';
-import { labelsOf } from './model-fit.js';
+import { decodersOf, imagesAmong, labelsOf } from './model-fit.js';
 import { LoadedPrompts } from './model-prompts.js';
-import { runStages, type Stage } from './pipeline.js';
+import { runStages, type Batch, type Stage } from './pipeline.js';
 import type { PromptJobs } from './prompt-jobs.js';
 import { Prompter } from './prompter.js';
 import type { EncodedInputs, ServedModel } from './serving.js';
@@ -20,6 +20,7 @@ import { AdaptStage, warmLame } from './stages/adapt.js';
 import { CertifyStage } from './stages/certify.js';
 import { DecodeStage } from './stages/decode.js';
 import { ForwardStage } from './stages/forward.js';
+import { ModulateStage } from './stages/modulate.js';
 import { PromptStage } from './stages/prompt.js';
 import { SmoothStage } from './stages/smooth.js';
 import type { StreamStore } from './streams.js';
@@ -89,7 +90,7 @@ export class LoadedModel implements ServedModel {
     };
     const providers = config.providers ?? host.providers;
     const forward = await openForwardRunner(definition, { ...host, providers, onReplaced, onRemoteQueries });
-    const { tensors, images, batching, mixture, voter, provider, failures, plan } = forward;
+    const { tensors, files, batching, mixture, modulation, voter, provider, failures, plan } = forward;
     const prompter = await openPrompter(definition, forward, host, onReplaced).catch(
       async (error: unknown) => {
         await forward.close();
@@ -101,7 +102,10 @@ export class LoadedModel implements ServedModel {
     const lame = config.lame ?? lameSchema.parse({ scope: 'off' });
     const smooth = new SmoothStage(name, mixture);
     const prompt = new PromptStage(name, prompter);
-    const decode = new DecodeStage(images);
+    const decode = new DecodeStage(decodersOf(files), {
+      allowed: modulation !== undefined,
+      brokenIsMissing: config.modulation?.onBroken === 'treat-as-missing',
+    });
     const labels = labelsOf(definition, forward.classes);
     const model = new LoadedModel(
       definition,
@@ -120,6 +124,9 @@ export class LoadedModel implements ServedModel {
       decode,
       [smooth, prompt],
       [
+        ...(modulation === undefined
+          ? []
+          : [new ModulateStage(modulation.sets, Object.keys(config.inputs), modulation.layers)]),
         ...(prompter === undefined ? [] : [prompt]),
         ...(voter === undefined ? [] : [new CertifyStage(voter, smooth)]),
         new ForwardStage(batcher, tensors, (options) => smooth.fetches(options)),
@@ -135,6 +142,7 @@ export class LoadedModel implements ServedModel {
         ...tensors,
         classes: forward.classes,
         smoothing: mixture?.config.mode ?? 'off',
+        modulation: modulation?.sets.combinations ?? 'off',
         prompt: prompter === undefined ? 'off' : (prompter.activeVersion ?? 'none active'),
         lame: config.lame === undefined ? 'off' : `${lame.affinity}, k ${lame.k}, scope ${lame.scope}`,
         ...plan,
@@ -175,7 +183,9 @@ export class LoadedModel implements ServedModel {
 
   async infer(inputs: TensorMap, options: RequestOptions = {}): Promise<BatchResult> {
     const count = Object.values(inputs)[0]?.dims[0] ?? 0;
-    return this.serve(count, options, this.stages, { inputs });
+    if (this.config.modulation === undefined) return this.serve(count, options, this.stages, { inputs });
+    const { whole, arrived } = this.decode.complete(inputs, count);
+    return this.serve(count, options, this.stages, { inputs: whole, arrived });
   }
 
   /** Refuses new requests, waits for those in flight, then ends the workers. */
@@ -189,7 +199,7 @@ export class LoadedModel implements ServedModel {
     count: number,
     options: RequestOptions,
     stages: readonly Stage[],
-    begin: { readonly files?: EncodedInputs; readonly inputs: TensorMap },
+    begin: Pick<Batch, 'inputs' | 'files' | 'arrived'>,
   ): Promise<BatchResult> {
     if (this.draining) {
       this.host.observer.rejected('draining');
@@ -224,7 +234,7 @@ export class LoadedModel implements ServedModel {
 
 async function openPrompter(
   definition: ModelDefinition,
-  { images, batching }: ForwardRunner,
+  { files, batching }: ForwardRunner,
   host: ModelHost,
   onReplaced: (reason: string) => void,
 ): Promise<Prompter | undefined> {
@@ -236,5 +246,5 @@ async function openPrompter(
     modelBytes: await totalBytes([coordinator]),
     onCpu: providersToTry(providers)[0] === 'cpu',
   });
-  return Prompter.open(definition, images, { ...host, providers, plan, batching, onReplaced });
+  return Prompter.open(definition, imagesAmong(files), { ...host, providers, plan, batching, onReplaced });
 }

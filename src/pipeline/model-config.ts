@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { audioInputSchema } from './audio-config.js';
 import { smoothingSchema } from './smoothing-config.js';
 
 const modelName = z
@@ -113,6 +114,13 @@ export const classifierSchema = z
   })
   .refine(({ file, url }) => (file === undefined) !== (url === undefined), 'either a file or a url');
 
+export const modulationSchema = z.strictObject({
+  /** A safetensors file with the scales and shifts of each combination: see adapt/modulation.ts. */
+  sets: z.string(),
+  /** Whether a file that cannot be decoded fails its request, or counts as one that did not arrive. */
+  onBroken: z.enum(['error', 'treat-as-missing']).default('error'),
+});
+
 export const promptSchema = z.strictObject({
   /** ONNX file of the encoder: RGB pictures in [0, 1] to `z [N, D]`. */
   coordinator: z.string(),
@@ -136,7 +144,7 @@ export const modelConfigSchema = z.strictObject({
   /** A file with a label a line, or the labels themselves, in the order of the classes. */
   labels: z.union([z.string(), z.array(z.string()).min(1)]).optional(),
   inputs: z
-    .record(z.string(), z.discriminatedUnion('kind', [imageInputSchema, tensorInputSchema]))
+    .record(z.string(), z.discriminatedUnion('kind', [imageInputSchema, audioInputSchema, tensorInputSchema]))
     .default({}),
   classifier: classifierSchema,
   /** A second classifier of the same classes and inputs, which holds under attack. */
@@ -144,6 +152,8 @@ export const modelConfigSchema = z.strictObject({
   /** How both are mixed. */
   smoothing: smoothingSchema.optional(),
   lame: lameSchema.optional(),
+  /** What holds the model steady where an input is missing. */
+  modulation: modulationSchema.optional(),
   /** Prompts that are drawn onto every picture before the classifier sees it. */
   prompt: promptSchema.optional(),
   batching: batchingSchema.prefault({}),

@@ -10,6 +10,7 @@ import {
   imageInputSchema,
   lameSchema,
   modelConfigSchema,
+  modulationSchema,
   promptSchema,
   robustSchema,
   tensorInputSchema,
@@ -27,6 +28,8 @@ export interface ModelFiles {
   readonly voter?: string;
   /** The encoder that prompts are drawn from. */
   readonly coordinator?: string;
+  /** The scales and shifts for what arrives alone. */
+  readonly modulation?: string;
 }
 
 /** A model folder, read and found sound. */
@@ -102,7 +105,8 @@ function allowed(issue: Issue): string {
   if (issue.code === 'invalid_value') {
     return `allowed: ${issue.values.map((value) => JSON.stringify(value)).join(', ')}`;
   }
-  if (issue.code === 'invalid_union' && issue.discriminator === 'kind') return 'allowed: "image", "tensor"';
+  if (issue.code === 'invalid_union' && issue.discriminator === 'kind')
+    return 'allowed: "image", "audio", "tensor"';
   if (issue.code === 'invalid_format' || issue.code === 'custom') return `it must be ${issue.message}`;
   return issue.message.charAt(0).toLowerCase() + issue.message.slice(1);
 }
@@ -125,6 +129,7 @@ const KNOWN_KEYS = [
   lameSchema,
   batchingSchema,
   robustSchema,
+  modulationSchema,
   promptSchema,
   smoothingFields,
 ].flatMap(({ shape }) => Object.keys(shape));
@@ -135,7 +140,7 @@ function suggestion(unknown: string): string {
 }
 
 function filesOf(
-  { classifier, robust, smoothing, prompt }: ModelConfig,
+  { classifier, robust, smoothing, prompt, modulation }: ModelConfig,
   find: (named: string, key: string) => string,
 ): ModelFiles {
   const certificate = smoothing?.certificate;
@@ -148,6 +153,7 @@ function filesOf(
     ...(robust && { robust: find(robust.file, 'robust.file') }),
     ...(smoothing?.mixing !== undefined && { mixing: find(smoothing.mixing, 'smoothing.mixing') }),
     ...(voter !== undefined && { voter: find(voter, 'smoothing.certificate.base') }),
+    ...(modulation && { modulation: find(modulation.sets, 'modulation.sets') }),
     ...(prompt && { coordinator: find(prompt.coordinator, 'prompt.coordinator') }),
   };
 }

@@ -1,7 +1,11 @@
 import { BallastError } from '../errors.js';
+import { AudioDecoder } from '../runtime/audio/audio.js';
+import { ImageDecoder } from '../runtime/image.js';
 import type { TensorSpec } from '../runtime/tensor.js';
+import type { AudioInput } from './audio-config.js';
 import type { ImageInput, ModelConfig } from './model-config.js';
 import type { ModelDefinition } from './model-file.js';
+import type { DecodedInput } from './stages/decode.js';
 
 /** What is known of a classifier before model.yaml has its say. */
 export interface Found {
@@ -36,16 +40,22 @@ export function tensorsOf(
   return { logits, features: features === 'none' ? undefined : features };
 }
 
+/** An input of model.yaml that takes encoded files, with the graph input that it feeds. */
+export type FileInput = (ImageInput | AudioInput) & { readonly tensor: string };
+
+/** A picture input, with the graph input that it feeds. */
+export type FedImage = ImageInput & { readonly tensor: string };
+
 /**
- * The picture inputs of model.yaml, by name, with the graph inputs that they feed.
+ * The inputs of model.yaml that take encoded files, by name.
  * @throws BallastError invalid-model where names or shapes do not fit the ONNX file
  */
-export function imageInputs(
+export function fileInputs(
   { task, inputs }: ModelConfig,
   specs: readonly TensorSpec[],
   model: string,
-): Map<string, ImageInput & { tensor: string }> {
-  const images = new Map<string, ImageInput & { tensor: string }>();
+): Map<string, FileInput> {
+  const found = new Map<string, FileInput>();
   for (const [name, input] of Object.entries(inputs)) {
     const tensor = input.tensor ?? (specs.length === 1 ? specs[0].name : name);
     const spec = specs.find((candidate) => candidate.name === tensor);
@@ -55,18 +65,51 @@ export function imageInputs(
         `Model "${model}": input "${name}" feeds "${tensor}", which the ONNX file does not have; it has ${specs.map((candidate) => `"${candidate.name}"`).join(', ')}.`,
       );
     }
-    if (input.kind !== 'image') continue;
-    checkImageShape(name, input, spec, model);
-    images.set(name, { ...input, tensor });
+    if (input.kind === 'tensor') continue;
+    if (input.kind === 'image') checkImageShape(name, input, spec, model);
+    else checkAudioShape(name, input, spec, model);
+    found.set(name, { ...input, tensor });
   }
-  if (task === 'classification' && images.size < specs.length) {
-    const missing = specs.filter(({ name }) => ![...images.values()].some(({ tensor }) => tensor === name));
+  if (task === 'classification' && found.size < specs.length) {
+    const missing = specs.filter(({ name }) => ![...found.values()].some(({ tensor }) => tensor === name));
     throw new BallastError(
       'invalid-model',
-      `Model "${model}": nothing in model.yaml feeds ${missing.map(({ name }) => `"${name}"`).join(', ')}; add an input of kind image, or make it task: raw.`,
+      `Model "${model}": nothing in model.yaml feeds ${missing.map(({ name }) => `"${name}"`).join(', ')}; add an input of kind image or audio, or make it task: raw.`,
     );
   }
-  return images;
+  return found;
+}
+
+/** Those that take pictures. */
+export function imagesAmong(inputs: ReadonlyMap<string, FileInput>): Map<string, FedImage> {
+  return new Map([...inputs].filter((entry): entry is [string, FedImage] => entry[1].kind === 'image'));
+}
+
+/** What decodes the files of each input. */
+export function decodersOf(inputs: ReadonlyMap<string, FileInput>): Map<string, DecodedInput> {
+  return new Map(
+    [...inputs].map(([name, input]) => [
+      name,
+      {
+        tensor: input.tensor,
+        decoder: input.kind === 'image' ? new ImageDecoder(input) : new AudioDecoder(input),
+      },
+    ]),
+  );
+}
+
+function checkAudioShape(name: string, input: AudioInput, { dims }: TensorSpec, model: string): void {
+  const shape = new AudioDecoder(input).sampleShape;
+  if (
+    dims.length === shape.length + 1 &&
+    shape.every((size, axis) => dims[axis + 1] < 0 || dims[axis + 1] === size)
+  ) {
+    return;
+  }
+  throw new BallastError(
+    'invalid-model',
+    `Model "${model}": input "${name}" makes samples of [${shape.join(', ')}], and the ONNX file takes [${dims.map((dim) => (dim < 0 ? 'N' : dim)).join(', ')}]; mend seconds, features or their layout in model.yaml.`,
+  );
 }
 
 function checkImageShape(name: string, input: ImageInput, { dims }: TensorSpec, model: string): void {
@@ -99,16 +142,13 @@ export function batchLimit({ batching }: ModelConfig, specs: readonly TensorSpec
 /** Shapes of one sample, for graph inputs whose file leaves them open. */
 export function sampleShapes(
   { inputs }: ModelConfig,
-  images: ReadonlyMap<string, ImageInput & { tensor: string }>,
+  files: ReadonlyMap<string, FileInput>,
 ): Record<string, readonly number[]> {
   const shapes: Record<string, readonly number[]> = {};
   for (const [name, input] of Object.entries(inputs)) {
     if (input.kind === 'tensor') shapes[input.tensor ?? name] = input.shape;
   }
-  for (const { tensor, layout, width, height, channels } of images.values()) {
-    const count = channels === 'grey' ? 1 : 3;
-    shapes[tensor] = layout === 'nchw' ? [count, height, width] : [height, width, count];
-  }
+  for (const { decoder, tensor } of decodersOf(files).values()) shapes[tensor] = decoder.sampleShape;
   return shapes;
 }
 

@@ -148,7 +148,7 @@ export class LoadedPrompts implements ModelPrompts, FittableModel {
   private async decode(pictures: readonly Uint8Array[]): Promise<Tensor> {
     const { decode, prompter } = this.parts;
     const [name] = Object.keys(this.parts.definition.config.inputs);
-    const tensors = await decode.decode({ [name]: pictures }, pictures.length);
+    const { tensors } = await decode.decode({ [name]: pictures }, pictures.length);
     return tensors[prompter.input.tensor];
   }
 }

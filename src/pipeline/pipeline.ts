@@ -4,6 +4,7 @@ import type {
   BatchResult,
   Certificate,
   LameReport,
+  ModulationReport,
   PromptReport,
   RequestOptions,
   SmoothingReport,
@@ -19,6 +20,9 @@ export interface Batch {
   readonly files?: EncodedInputs;
   /** Graph inputs, `count` rows each. */
   inputs: TensorMap;
+  /** Of each sample the inputs that arrived; undefined where all must. */
+  arrived?: readonly (readonly string[])[];
+  modulation?: ModulationReport;
   /** The model's outputs that the request asked for. */
   outputs: TensorMap;
   /** Logits `[N, K]` of the wrapped model. */
@@ -44,7 +48,7 @@ export interface Batch {
 
 /** One step of the pipeline. It knows only the batch. */
 export interface Stage {
-  readonly name: 'decode' | 'prompt' | 'certify' | 'forward' | 'smooth' | 'lame';
+  readonly name: 'decode' | 'modulate' | 'prompt' | 'certify' | 'forward' | 'smooth' | 'lame';
   /** Whether samples of the batch may influence each other's answers. */
   readonly mixesSamples: boolean;
   run(batch: Batch): Promise<void>;
@@ -58,7 +62,7 @@ export interface Stage {
  */
 export async function runStages(
   stages: readonly Stage[],
-  begin: Pick<Batch, 'count' | 'options' | 'files' | 'inputs'>,
+  begin: Pick<Batch, 'count' | 'options' | 'files' | 'inputs' | 'arrived'>,
   turn?: Promise<void>,
 ): Promise<BatchResult> {
   const start = performance.now();

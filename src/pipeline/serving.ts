@@ -5,8 +5,8 @@ import type { Job, Jobs } from './jobs.js';
 import type { ModelConfig } from './model-config.js';
 import type { PromptVersion } from './prompt-versions.js';
 
-/** Encoded files by input name; file i of each input belongs to sample i. */
-export type EncodedInputs = Readonly<Partial<Record<string, readonly Uint8Array[]>>>;
+/** Encoded files by input name; file i of each input belongs to sample i, and null stands for one that did not arrive. */
+export type EncodedInputs = Readonly<Partial<Record<string, readonly (Uint8Array | null)[]>>>;
 
 /** A picture whose class is known. */
 export interface LabelledPicture {

@@ -22,6 +22,8 @@ export interface EnsembleSpec {
   readonly file: string | Uint8Array;
   /** Intermediate tensors to expose as outputs. */
   readonly expose: readonly string[];
+  /** Layers of the model after which a scale and a shift are inserted, as graph inputs. */
+  readonly modulate?: readonly string[];
   readonly companions: readonly CompanionSpec[];
   readonly providers: readonly ProviderChoice[];
   /** Threads that one run may use. */
@@ -55,7 +57,7 @@ export class Ensemble {
     for (const companion of spec.companions) {
       const { file, answers } = companion;
       const expose = typeof file === 'string' ? Object.values(answers) : [];
-      const session = await Session.open({ ...spec, file, expose });
+      const session = await Session.open({ ...spec, file, expose, modulate: [] });
       companions.push({ spec: companion, session });
     }
     return new Ensemble(model, companions);

@@ -13,6 +13,8 @@ export interface SessionSpec {
   readonly file: string | Uint8Array;
   /** Intermediate tensors to expose as outputs. */
   readonly expose: readonly string[];
+  /** Layers after which a scale and a shift are inserted, as graph inputs. */
+  readonly modulate?: readonly string[];
   readonly providers: readonly ProviderChoice[];
   /** Threads that one run may use. */
   readonly threads: number;
@@ -45,7 +47,9 @@ export class Session {
   static async open(spec: SessionSpec): Promise<Session> {
     const { file } = spec;
     const { model, sessionOptions }: PreparedModel =
-      typeof file === 'string' ? await prepareModel(file, spec.expose) : { model: file, sessionOptions: {} };
+      typeof file === 'string'
+        ? await prepareModel(file, spec.expose, spec.modulate)
+        : { model: file, sessionOptions: {} };
     const failures: string[] = [];
     // onnxruntime writes an error to stderr for each provider that is not there; it is reported here instead.
     env.logLevel = 'fatal';

@@ -26,6 +26,8 @@ export class Metrics implements PipelineObserver {
   private readonly lameIterations: Histogram<'model'>;
   private readonly lameChanged: Counter<'model'>;
   private readonly smoothingAlpha: Histogram<'model'>;
+  private readonly missing: Counter<'model' | 'modality'>;
+  private readonly unset: Counter<'model'>;
   private readonly queries: Counter<'model' | 'purpose'>;
   private readonly confidence: Histogram<'model' | 'output'>;
 
@@ -90,6 +92,18 @@ export class Metrics implements PipelineObserver {
       help: 'Weight of the robust classifier, a sample',
       labelNames: ['model'],
       buckets: PROBABILITIES,
+      registers,
+    });
+    this.missing = new Counter({
+      name: 'ballast_missing_modality_total',
+      help: 'Samples of which an input did not arrive',
+      labelNames: ['model', 'modality'],
+      registers,
+    });
+    this.unset = new Counter({
+      name: 'ballast_modulation_unset_total',
+      help: 'Samples that lack an input and got no scales and shifts, since the model has none for what arrived',
+      labelNames: ['model'],
       registers,
     });
     this.queries = new Counter({
@@ -177,6 +191,9 @@ export class Metrics implements PipelineObserver {
       this.lameIterations.observe({ model }, result.lame.iterations);
       this.lameChanged.inc({ model }, result.lame.changed);
     }
+    for (const modality of result.modulation?.missing.flat() ?? []) this.missing.inc({ model, modality }, 1);
+    const unset = result.modulation?.unset.filter((combination) => combination !== undefined) ?? [];
+    if (unset.length > 0) this.unset.inc({ model }, unset.length);
     for (const alpha of result.alpha ?? []) this.smoothingAlpha.observe({ model }, alpha);
     if (result.base) this.observeConfidence(model, 'base', result.base);
     if (result.probabilities) this.observeConfidence(model, 'adapted', result.probabilities);

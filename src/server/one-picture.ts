@@ -18,6 +18,7 @@ export async function onePicture(context: ServerContext, exchange: Exchange): Pr
     );
   }
   const { image = [] } = await readMultipart(context, exchange, ['image']);
-  if (image.length === 1) return image[0];
+  const [picture] = image;
+  if (image.length === 1 && picture) return picture;
   throw new BallastError('invalid-input', `${image.length} pictures came; send one.`);
 }

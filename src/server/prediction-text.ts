@@ -65,9 +65,12 @@ function predictionOfRow(
   return `{${ranked(best[0], probabilities)},"top":[${listed}],"base":{${ranked(baseBest, base)}}${more}}`;
 }
 
-function smoothingOfRow({ alpha, certificates }: BatchResult, row: number): string {
+function smoothingOfRow({ alpha, certificates, modulation }: BatchResult, row: number): string {
   const certificate = certificates?.[row];
+  const unset = modulation?.unset[row];
   return (
+    (modulation ? `,"missing":${JSON.stringify(modulation.missing[row])}` : '') +
+    (unset === undefined ? '' : `,"modulation":${JSON.stringify(`none for ${unset}`)}`) +
     (alpha ? `,"alpha":${rounded(alpha[row])}` : '') +
     (certificate ? `,"certificate":${certificateText(certificate)}` : '')
   );
@@ -77,8 +80,9 @@ function certificateText({ radius, norm, confidence, samples }: Certificate): st
   return JSON.stringify({ radius: rounded(Math.min(radius, Number.MAX_VALUE)), norm, confidence, samples });
 }
 
-function adaptationText({ lame, smoothing, prompt }: BatchResult): string {
+function adaptationText({ lame, smoothing, prompt, modulation }: BatchResult): string {
   return JSON.stringify({
+    modulation: modulation && { missing: modulation.missing },
     prompt,
     lame,
     smoothing: smoothing && { mode: smoothing.mode, alpha: smoothing.alpha.map(rounded) },

@@ -54,7 +54,7 @@ const file = z.string().meta({ description: 'a file as base64, or as a data: URL
 
 /** JSON body of a predict request: files by input. */
 export const predictBodySchema = z
-  .record(z.string(), z.union([file, z.array(file)]))
+  .record(z.string(), z.union([file, z.array(file.nullable())]))
   .meta({ id: 'PredictRequest', example: { image: ['<base64>'] } });
 
 const ranked = z.object({
@@ -69,6 +69,11 @@ const prediction = ranked.extend({
     description: 'what the model alone said, of the picture with its prompt if it got one',
   }),
   alpha: z.number().min(0).max(1).optional().meta({ description: 'weight of the robust classifier' }),
+  missing: z.array(z.string()).optional().meta({ description: 'the inputs that did not arrive' }),
+  modulation: z
+    .string()
+    .optional()
+    .meta({ description: 'said where something is missing and the model has no set for the rest' }),
   certificate: z
     .object({
       radius: z.number().min(0),
@@ -104,10 +109,12 @@ export const predictResponseSchema = z
           alpha: z.tuple([z.number(), z.number()]).meta({ description: 'the least and the greatest' }),
         })
         .optional(),
+      modulation: z.object({ missing: z.array(z.array(z.string())) }).optional(),
       prompt: z.object({ version: z.string() }).optional(),
     }),
     timings_ms: z.object({
       decode: z.number().optional(),
+      modulate: z.number().optional(),
       prompt: z.number().optional(),
       certify: z.number().optional(),
       queue: z.number().optional(),

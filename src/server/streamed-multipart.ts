@@ -33,8 +33,42 @@ export async function readStreamedMultipart(
   return form.end();
 }
 
+/** The files of one input: in their order, or each with the number of its sample, `audio[3]`. */
+class FilesOfInput {
+  readonly list: (Uint8Array | null)[] = [];
+  private isNumbered: boolean | undefined;
+
+  constructor(
+    private readonly name: string,
+    private readonly maxFiles: number,
+  ) {}
+
+  /** @returns what is wrong with the file, if anything */
+  add(bytes: Uint8Array, sample: number | undefined): BallastError | undefined {
+    this.isNumbered ??= sample !== undefined;
+    if (this.isNumbered !== (sample !== undefined)) {
+      return this.refuse(
+        `Some files came as "${this.name}" and others with a sample's number; give all or none.`,
+      );
+    }
+    const at = sample ?? this.list.length;
+    if (at >= this.maxFiles)
+      return this.refuse(
+        `"${this.name}[${at}]" is beyond the ${this.maxFiles} samples that a request may have.`,
+      );
+    while (this.list.length <= at) this.list.push(null);
+    if (this.list[at] !== null) return this.refuse(`Two files came for one sample, "${this.name}[${at}]".`);
+    this.list[at] = bytes;
+    return undefined;
+  }
+
+  private refuse(why: string): BallastError {
+    return new BallastError('invalid-input', why);
+  }
+}
+
 class Form {
-  private readonly files: Map<string, Uint8Array[]>;
+  private readonly files: Map<string, FilesOfInput>;
   private readonly parser: BusboyInstance;
   private readonly parsed: Promise<void>;
   private failure: BallastError | undefined;
@@ -43,7 +77,7 @@ class Form {
     contentType: string,
     private readonly rules: FormRules,
   ) {
-    this.files = new Map(rules.names.map((name) => [name, []]));
+    this.files = new Map(rules.names.map((name) => [name, new FilesOfInput(name, rules.maxFiles)]));
     this.parser = openParser(contentType, rules.maxFiles);
     this.parser
       .on('file', (name: string | undefined, stream: BusboyFileStream) => {
@@ -77,17 +111,22 @@ class Form {
     this.parser.end();
     await this.parsed;
     if (this.failure) throw this.failure;
-    return Object.fromEntries(this.files);
+    return Object.fromEntries([...this.files].map(([name, files]) => [name, files.list]));
   }
 
   private collect(name: string | undefined, stream: BusboyFileStream): void {
-    const list = this.files.get(name ?? '');
-    if (!list) this.refusePart(name, 'file');
+    const numbered = /^(.*)\[(\d{1,9})\]$/s.exec(name ?? '');
+    const sample = numbered === null ? undefined : Number(numbered[2]);
+    const files = this.files.get(numbered?.[1] ?? name ?? '');
+    if (!files) this.refusePart(name, 'file');
     const chunks: Buffer[] = [];
     stream.on('data', (chunk: Buffer) => {
-      if (list) chunks.push(chunk);
+      if (files) chunks.push(chunk);
     });
-    stream.on('end', () => list?.push(chunks.length === 1 ? chunks[0] : Buffer.concat(chunks)));
+    stream.on('end', () => {
+      const bytes = chunks.length === 1 ? chunks[0] : Buffer.concat(chunks);
+      this.failure ??= files?.add(bytes, sample);
+    });
     // Told by the parser as well.
     stream.on('error', () => undefined);
   }

@@ -81,7 +81,8 @@ function warnAboutBatch(inputs: readonly TensorSpec[], warnings: string[]): void
   );
 }
 
-function countParameters(view: ModelView): number {
+/** How many numbers the weights of a model's graph hold. */
+export function countParameters(view: ModelView): number {
   let count = 0;
   for (const { elementType, dims } of view.graph.initializers.values()) {
     const type = elementTypeName(elementType);

@@ -1,5 +1,6 @@
 import { dirname, resolve } from 'node:path';
 import { exposeTensors } from './expose.js';
+import { insertModulation } from './insert-modulation.js';
 import { externalDataFiles } from './external-data.js';
 import { ModelView } from './model-view.js';
 import { readModel } from './read-model.js';
@@ -21,15 +22,21 @@ export interface PreparedModel {
  *
  * @param path - the ONNX file
  * @param expose - names of tensors to add as outputs
+ * @param modulate - names of layers after which a scale and a shift are inserted
  * @throws BallastError invalid-model where the file cannot be read, is no ONNX model or has no such tensor, or where
  *   its external data is missing or lies out of its folder
  */
-export async function prepareModel(path: string, expose: readonly string[]): Promise<PreparedModel> {
-  const bytes = await readModel(path);
+export async function prepareModel(
+  path: string,
+  expose: readonly string[],
+  modulate: readonly string[] = [],
+): Promise<PreparedModel> {
+  const own = await readModel(path);
+  const bytes = modulate.length === 0 ? own : insertModulation(own, { layers: modulate }).model;
   const view = new ModelView(bytes);
   const external = externalDataFiles(view);
   const model = exposeTensors(view, expose, { reuse: true });
-  if (model === bytes) return { model: path, sessionOptions: {} };
+  if (model === own) return { model: path, sessionOptions: {} };
   if (external.length === 0) return { model, sessionOptions: {} };
   const folder = dirname(resolve(path));
   return {

@@ -34,6 +34,7 @@ export interface InferRequest {
  * @param body - JSON, and the binary tensors after it
  * @param jsonBytes - how much of the body is JSON
  * @param specs - the model's inputs; -1 where a dimension may vary
+ * @param mayLack - whether some of them, not all, may be left out
  * @returns tensors that may look into the body's memory
  * @throws BallastError invalid-input: what came, what is right, and where
  */
@@ -41,6 +42,7 @@ export function readInferRequest(
   body: Uint8Array,
   jsonBytes: number,
   specs: readonly TensorSpec[],
+  mayLack = false,
 ): InferRequest {
   const request = parseRequest(body.subarray(0, jsonBytes));
   const binary = new BinaryTail(body, jsonBytes);
@@ -53,7 +55,9 @@ export function readInferRequest(
   }
   binary.expectEnd();
   const missing = specs.find(({ name }) => !Object.hasOwn(inputs, name));
-  if (missing) throw new BallastError('invalid-input', `Input "${missing.name}" is missing.`);
+  if (missing && !(mayLack && request.inputs.length > 0)) {
+    throw new BallastError('invalid-input', `Input "${missing.name}" is missing.`);
+  }
   checkBatch(inputs);
   const parameters = request.parameters ?? {};
   return {

@@ -6,7 +6,8 @@ const BASE64 = /^[A-Za-z0-9+/_-]*={0,2}$/;
 const DATA_URL = /^data:[^,]{0,256},/;
 
 /**
- * Reads files out of JSON: `{ "image": "<base64>" }`, or a list of them for several; data: URLs are taken too.
+ * Reads files out of JSON: `{ "image": "<base64>" }`, or a list of them for several, with null for one that did not
+ * arrive; data: URLs are taken too.
  * @param body - JSON
  * @param names - the model's inputs
  * @param maxFiles - over all inputs
@@ -37,7 +38,10 @@ export function readFilesJson(body: Uint8Array, names: readonly string[], maxFil
     throw tooManyFiles(maxFiles);
   }
   return Object.fromEntries(
-    lists.map(([name, list]) => [name, list.map((value, i) => readBase64(value, `${name}[${i}]`))]),
+    lists.map(([name, list]) => [
+      name,
+      list.map((value, i) => (value === null ? null : readBase64(value, `${name}[${i}]`))),
+    ]),
   );
 }
 

@@ -18,6 +18,8 @@ export type ParsingJob =
       readonly body: Uint8Array;
       readonly jsonBytes: number;
       readonly specs: readonly TensorSpec[];
+      /** Whether some of the inputs may be left out. */
+      readonly mayLack: boolean;
     };
 
 /** What each kind of job makes. */
@@ -34,5 +36,5 @@ export function parse(job: ParsingJob): Parsed[ParsingJob['kind']] {
   checkContainers(job.kind === 'files' ? job.body : job.body.subarray(0, job.jsonBytes));
   if (job.kind === 'files') return readFilesJson(job.body, job.names, job.maxFiles);
   if (job.jsonBytes === 0 && job.body.byteLength > 0) return readRawRequest(job.body, job.specs);
-  return readInferRequest(job.body, job.jsonBytes, job.specs);
+  return readInferRequest(job.body, job.jsonBytes, job.specs, job.mayLack);
 }

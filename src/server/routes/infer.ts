@@ -77,7 +77,13 @@ async function infer(context: ServerContext, exchange: Exchange): Promise<void> 
   const model = modelOf(context, exchange);
   const body = await readBody(context, exchange);
   const jsonBytes = jsonLength(exchange, body);
-  const request = await context.parsing.run({ kind: 'infer', body, jsonBytes, specs: model.inputs });
+  const request = await context.parsing.run({
+    kind: 'infer',
+    body,
+    jsonBytes,
+    specs: model.inputs,
+    mayLack: model.config.modulation !== undefined,
+  });
   const wanted = wantedOutputs(model, request);
   const options: RequestOptions = {
     ...inferOptions(request.parameters),

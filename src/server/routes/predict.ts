@@ -25,7 +25,7 @@ export function predictRoutes(context: ServerContext): Route[] {
       operation: {
         summary: 'Predict, adapted',
         description:
-          "Files go in as multipart/form-data, named by the model's inputs, several of each (part i of each input belongs to sample i); as JSON with base64; or a single picture as the body itself. Where Accept is text/event-stream, the answer comes as events: progress while certificates are computed, then result.",
+          "Files go in as multipart/form-data, named by the model's inputs, several of each (part i of each input belongs to sample i, or a part named `audio[3]` to sample 3, where some are missing); as JSON with base64, null for what is missing; or a single file as the body itself. Where Accept is text/event-stream, the answer comes as events: progress while certificates are computed, then result.",
         tags: ['predict'],
         requestParams: {
           path: z.object({ model: z.string().meta({ example: 'cifar10' }) }),
@@ -43,6 +43,7 @@ export function predictRoutes(context: ServerContext): Route[] {
             },
             'application/json': { schema: predictBodySchema },
             'image/*': { schema: { type: 'string', format: 'binary' } },
+            'audio/*': { schema: { type: 'string', format: 'binary' } },
           },
         },
         responses: {
@@ -76,7 +77,7 @@ async function readFiles(
   model: ServedModel,
 ): Promise<EncodedInputs> {
   const names = Object.entries(model.config.inputs).flatMap(([name, { kind }]) =>
-    kind === 'image' ? [name] : [],
+    kind === 'tensor' ? [] : [name],
   );
   if (model.config.task === 'raw' || names.length === 0) {
     throw new BallastError(
@@ -90,7 +91,7 @@ async function readFiles(
     const body = await readBody(context, exchange);
     return context.parsing.run({ kind: 'files', body, names, maxFiles: context.config.maxFiles });
   }
-  if (mediaType.startsWith('image/') && names.length === 1) {
+  if (/^(image|audio)\//.test(mediaType) && names.length === 1) {
     return { [names[0]]: [await readBody(context, exchange)] };
   }
   throw new BallastError(

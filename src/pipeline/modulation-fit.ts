@@ -1,0 +1,39 @@
+import { readFile } from 'node:fs/promises';
+import { basename } from 'node:path';
+import { ModulationSets, type ModulatedLayer } from '../adapt/modulation.js';
+import { BallastError, messageOf } from '../errors.js';
+import { insertModulation } from '../runtime/onnx/insert-modulation.js';
+import type { ModelDefinition } from './model-file.js';
+
+/** The scale-and-shift sets of a model, and the layers that they change. */
+export interface ModulationFit {
+  readonly sets: ModulationSets;
+  readonly layers: readonly ModulatedLayer[];
+}
+
+/**
+ * Finds out how the sets of `modulation` in model.yaml fit the network.
+ * @param network - its ONNX file
+ * @returns undefined where model.yaml has none
+ * @throws BallastError invalid-model where the file of sets is none, or does not fit the graph or the inputs
+ */
+export async function modulationOf(
+  { config, files, name }: ModelDefinition,
+  network: Uint8Array,
+): Promise<ModulationFit | undefined> {
+  if (config.modulation === undefined || files.modulation === undefined) return undefined;
+  const modalities = Object.keys(config.inputs);
+  if (modalities.length < 2) {
+    throw new BallastError(
+      'invalid-model',
+      `Model "${name}": modulation is for models with several inputs, and this one has ${modalities.length}.`,
+    );
+  }
+  const file = files.modulation;
+  const bytes = await readFile(file).catch((error: unknown) => {
+    throw new BallastError('invalid-model', `${basename(file)} cannot be read: ${messageOf(error)}`);
+  });
+  const sets = ModulationSets.read(bytes, basename(file));
+  sets.check(insertModulation(network).layers, modalities);
+  return { sets, layers: insertModulation(network, { layers: sets.layers }).layers };
+}
