@@ -38,8 +38,6 @@ FROM scratch AS app
 COPY --from=dependencies /app/node_modules /node_modules
 COPY --from=build /app/dist /dist
 COPY package.json LICENSE /
-# Prompts are fitted into the models' folders.
-COPY --chown=1000:1000 models /models
 
 FROM ${CUDA_IMAGE} AS cuda
 WORKDIR /app
@@ -47,6 +45,7 @@ COPY --from=base /usr/local/bin/node /usr/local/bin/node
 COPY --from=app / ./
 COPY deploy/install-cuda deploy/install-cuda
 RUN deploy/install-cuda
+COPY --chown=1000:1000 models models
 ENV NODE_ENV=production BALLAST_HOST=0.0.0.0
 USER 1000:1000
 EXPOSE 8080
@@ -59,6 +58,8 @@ CMD ["node", "dist/cli.js", "serve"]
 FROM ${NODE_IMAGE} AS cpu
 WORKDIR /app
 COPY --from=app / ./
+# Prompts are fitted into the models' folders.
+COPY --chown=1000:1000 models models
 ENV NODE_ENV=production BALLAST_HOST=0.0.0.0
 USER 1000:1000
 EXPOSE 8080

@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 import { Command, Option } from 'commander';
+import type { FitProgress } from './adapt/fit-prompt.js';
 import { BallastError, messageOf } from './errors.js';
 import { providerSchema } from './pipeline/model-config.js';
 import type { ProviderChoice } from './runtime/providers.js';
@@ -62,7 +63,9 @@ program
 
 const fit = program
   .command('fit')
-  .description('fit what a method needs for a model: prompts (--images), or nonlinear mixing (--smoothing)')
+  .description(
+    'fit what a method needs for a model: prompts (--images), scales and shifts for missing inputs (--modulation), or nonlinear mixing (--smoothing)',
+  )
   .argument('[MODEL]', 'name of the model')
   .option('--model <NAME>', 'name of the model')
   .addOption(new Option('--models <DIR>', 'folder of models').env('BALLAST_MODELS').default('models'))
@@ -78,6 +81,12 @@ const fit = program
       'BALLAST_REMOTE_HOSTS',
     ),
   )
+  .option('--modulation', 'fit scales and shifts for samples of which an input is missing')
+  .option(
+    '--samples <DIR>',
+    'with --modulation: a folder for each input that arrives, in it one for each class',
+  )
+  .option('--arrived <INPUTS>', 'with --modulation: the inputs that arrive, separated by commas')
   .option('--smoothing', 'fit nonlinear mixing of the standard and the robust classifier')
   .option('--clean <DIR>', 'with --smoothing: labelled pictures, a folder for each class')
   .option('--attacked <DIR>', 'with --smoothing: the same pictures, attacked')
@@ -91,7 +100,17 @@ const fit = program
     if (model === undefined) throw new BallastError('invalid-input', 'Say which model: ballast fit MODEL …');
     const { models: modelsDir, provider } = given;
     const [images, clean, attacked] = [given['images'], given['clean'], given['attacked']];
-    if (given['smoothing'] === undefined && images !== undefined) {
+    const [samples, arrived] = [given['samples'], given['arrived']];
+    if (given['modulation'] !== undefined && samples !== undefined && arrived !== undefined) {
+      const { fitModulationFolder } = await import('./pipeline/fit-modulation-folder.js');
+      const verdict = await fitModulationFolder({
+        ...{ modelsDir, model, samples, provider },
+        combination: arrived.split(',').map((input) => input.trim()),
+        fit: readFitOptions(fitOptions(given), false),
+        ...(process.stderr.isTTY && { onProgress: progressLine() }),
+      });
+      process.stdout.write(`${verdict}\n`);
+    } else if (given['smoothing'] === undefined && images !== undefined) {
       await fitPrompt({ modelsDir, model, images, provider, given });
     } else if (given['smoothing'] !== undefined && clean !== undefined && attacked !== undefined) {
       const { fitSmoothing } = await import('./pipeline/fit-smoothing.js');
@@ -105,7 +124,7 @@ const fit = program
     } else {
       throw new BallastError(
         'invalid-input',
-        'Say what to fit: --images DIR for a prompt, or --smoothing --clean DIR --attacked DIR for mixing.',
+        'Say what to fit: --images DIR for a prompt, --modulation --samples DIR --arrived INPUTS for what is missing, or --smoothing --clean DIR --attacked DIR for mixing.',
       );
     }
   });
@@ -122,31 +141,38 @@ async function fitPrompt(options: {
 }): Promise<void> {
   const { given, ...rest } = options;
   const { fitPromptFolder } = await import('./pipeline/fit-prompt-folder.js');
-  const begin = performance.now();
-  const own = Object.fromEntries(
+  const own = fitOptions(given);
+  const { verdict } = await fitPromptFolder({
+    ...rest,
+    remoteHosts: (given['remoteHosts'] ?? '').split(',').filter((host) => host !== ''),
+    fit: (isRemote) => readFitOptions(own, isRemote),
+    ...(process.stderr.isTTY && { onProgress: progressLine() }),
+  });
+  process.stdout.write(
+    `${verdict}\nA server that runs takes it once the model is loaded again: POST /v2/repository/models/${rest.model}/load\n`,
+  );
+}
+
+/** The options of a fit among those that were given. */
+function fitOptions(given: Partial<Record<string, string>>): Record<string, string> {
+  return Object.fromEntries(
     fitSettings.flatMap(([name]): [string, string][] => {
       const value = given[name];
       return value === undefined ? [] : [[name, value]];
     }),
   );
-  const { verdict } = await fitPromptFolder({
-    ...rest,
-    remoteHosts: (given['remoteHosts'] ?? '').split(',').filter((host) => host !== ''),
-    fit: (isRemote) => readFitOptions(own, isRemote),
-    ...(process.stderr.isTTY && {
-      onProgress: ({ step, steps, loss, best, base, queries }) => {
-        const left = Math.round(((performance.now() - begin) / 1000 / step) * (steps - step));
-        const shares = [base, best].map(({ accuracy }) => (accuracy * 100).toFixed(1)).join(' -> ');
-        showProgress(
-          step / steps,
-          `step ${step} of ${steps}, loss ${loss.toFixed(3)}, validation ${shares} %, ${queries} queries, ${left} s left`,
-        );
-      },
-    }),
-  });
-  process.stdout.write(
-    `${verdict}\nA server that runs takes it once the model is loaded again: POST /v2/repository/models/${rest.model}/load\n`,
-  );
+}
+
+function progressLine(): (progress: FitProgress) => void {
+  const begin = performance.now();
+  return ({ step, steps, loss, best, base, queries }) => {
+    const left = Math.round(((performance.now() - begin) / 1000 / step) * (steps - step));
+    const shares = [base, best].map(({ accuracy }) => (accuracy * 100).toFixed(1)).join(' -> ');
+    showProgress(
+      step / steps,
+      `step ${step} of ${steps}, loss ${loss.toFixed(3)}, validation ${shares} %, ${queries} queries, ${left} s left`,
+    );
+  };
 }
 
 const BAR = 24;

@@ -153,17 +153,17 @@ class Tower(nn.Module):
 
 
 class Fusion(nn.Module):
-    """Two towers, one layer over both, a norm, a linear head."""
+    """Two towers, their projections multiplied (bilinear pooling), a norm, a linear head."""
 
     def __init__(self):
         super().__init__()
         self.image, self.audio = Tower(), Tower()
-        self.hidden, self.norm = nn.Linear(256, 192), nn.LayerNorm(192)
-        self.head, self.logit_scale = nn.Linear(192, 10), 1.0
+        self.left, self.right = nn.Linear(128, 192), nn.Linear(128, 192)
+        self.norm, self.head, self.logit_scale = nn.LayerNorm(192), nn.Linear(192, 10), 1.0
 
     def forward(self, image, audio):
-        both = torch.cat([self.image(image), self.audio(audio)], 1)
-        return self.head(F.gelu(self.norm(self.hidden(both)))) * self.logit_scale
+        both = self.left(self.image(image)) * self.right(self.audio(audio))
+        return self.head(F.gelu(self.norm(both))) * self.logit_scale
 
 
 class Single(nn.Module):

@@ -245,15 +245,15 @@ function startOf(coordinator: Pick<Coordinator, 'plan'>, seed: number): Float64A
   return initialParameters(coordinator.plan, new GaussianNoise(seed, STREAM.start));
 }
 
-/** Different pictures, drawn by the step's own random numbers; all of them where the batch takes them. */
-function drawBatch(training: Uint32Array, size: number, seed: number, step: number): Uint32Array {
+/** Different samples, drawn by the step's own random numbers; all of them where the batch takes them. */
+export function drawBatch(training: Uint32Array, size: number, seed: number, step: number): Uint32Array {
   if (size === training.length) return training;
   const order = new SeededRandom(seed, STREAM.batch, step).permutation(training.length);
   return order.subarray(0, size).map((index) => training[index]);
 }
 
-/** Scores of the answers to V sets of the same pictures, `[V·N, K]`. */
-function scores(logits: Matrix, labels: Uint32Array): Score[] {
+/** Scores of the answers to V candidates on the same samples, `[V·N, K]`. */
+export function scores(logits: Matrix, labels: Uint32Array): Score[] {
   const { rows, cols, data } = logits;
   const count = labels.length;
   return Array.from({ length: rows / count }, (_, set) => {

@@ -52,6 +52,11 @@ export class ModulationSets {
     return new ModulationSets(sets as unknown as ReadonlyMap<string, ModulationSet>, file);
   }
 
+  /** No set at all: every sample gets the identity. */
+  static none(): ModulationSets {
+    return new ModulationSets(new Map(), 'none');
+  }
+
   /** Names of all layers that any set changes. */
   get layers(): string[] {
     return [...new Set([...this.sets.values()].flatMap((set) => [...set.keys()]))];

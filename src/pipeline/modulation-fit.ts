@@ -30,9 +30,12 @@ export async function modulationOf(
     );
   }
   const file = files.modulation;
-  const bytes = await readFile(file).catch((error: unknown) => {
+  const bytes = await readFile(file).catch((error: NodeJS.ErrnoException) => {
+    // Not fitted yet: what is missing is fed as zeros, and the answers say so.
+    if (error.code === 'ENOENT') return undefined;
     throw new BallastError('invalid-model', `${basename(file)} cannot be read: ${messageOf(error)}`);
   });
+  if (bytes === undefined) return { sets: ModulationSets.none(), layers: [] };
   const sets = ModulationSets.read(bytes, basename(file));
   sets.check(insertModulation(network).layers, modalities);
   return { sets, layers: insertModulation(network, { layers: sets.layers }).layers };

@@ -16,7 +16,7 @@ describe('model.yaml', () => {
   it('fills in every default', () => {
     const config = parseModelFile(GOOD, 'model.yaml');
     expect(config.task).toBe('classification');
-    expect(config.classifier).toEqual({ file: 'digits.onnx', features: 'auto' });
+    expect(config.classifier).toMatchObject({ file: 'digits.onnx', features: 'auto' });
     expect(config.lame).toMatchObject({ scope: 'request', window: 64, lambda: 1, maxSteps: 100 });
     expect(config.batching).toEqual({ maxBatchSize: 64, maxQueueDelayMs: 0, maxQueueSize: 512 });
   });
@@ -34,7 +34,7 @@ describe('model.yaml', () => {
     ],
     ['k: 5', 'k: 0', /^model\.yaml:6: lame\.k: found 0; .*>=1/],
     ['width: 28', 'width: wide', /^model\.yaml:4: inputs\.image\.width: found "wide"; .*number/],
-    ['kind: image', 'kind: picture', /^model\.yaml:4: inputs\.image\.kind: .*allowed: "image", "tensor"/],
+    ['kind: image', 'kind: picture', /^model\.yaml:4: inputs\.image\.kind: .*allowed: "image", "audio", "tensor"/],
     ['name: digits', 'name: ../digits', /^model\.yaml:1: name: found "\.\.\/digits"; it must be a name/],
     ['classifier: { file: digits.onnx }', '', /^model\.yaml:1: classifier: found nothing/],
     ['labels: [zero, one]', 'labels: [zero, one', /^model\.yaml:\d: /],
