@@ -82,10 +82,7 @@ const fit = program
     ),
   )
   .option('--modulation', 'fit scales and shifts for samples of which an input is missing')
-  .option(
-    '--samples <DIR>',
-    'with --modulation: a folder for each input that arrives, in it one for each class',
-  )
+  .option('--data <DIR>', 'with --modulation: a folder for each input that arrives, in it one for each class')
   .option('--arrived <INPUTS>', 'with --modulation: the inputs that arrive, separated by commas')
   .option('--smoothing', 'fit nonlinear mixing of the standard and the robust classifier')
   .option('--clean <DIR>', 'with --smoothing: labelled pictures, a folder for each class')
@@ -100,7 +97,7 @@ const fit = program
     if (model === undefined) throw new BallastError('invalid-input', 'Say which model: ballast fit MODEL …');
     const { models: modelsDir, provider } = given;
     const [images, clean, attacked] = [given['images'], given['clean'], given['attacked']];
-    const [samples, arrived] = [given['samples'], given['arrived']];
+    const [samples, arrived] = [given['data'], given['arrived']];
     if (given['modulation'] !== undefined && samples !== undefined && arrived !== undefined) {
       const { fitModulationFolder } = await import('./pipeline/fit-modulation-folder.js');
       const verdict = await fitModulationFolder({
@@ -124,7 +121,7 @@ const fit = program
     } else {
       throw new BallastError(
         'invalid-input',
-        'Say what to fit: --images DIR for a prompt, --modulation --samples DIR --arrived INPUTS for what is missing, or --smoothing --clean DIR --attacked DIR for mixing.',
+        'Say what to fit: --images DIR for a prompt, --modulation --data DIR --arrived INPUTS for what is missing, or --smoothing --clean DIR --attacked DIR for mixing.',
       );
     }
   });

@@ -96,7 +96,9 @@ export async function fitModulationFolder(options: FitModulationFolderOptions): 
     const percent = (share: number): string => `${(share * 100).toFixed(1)} %`;
     const told = `${percent(base.accuracy)} of the validation share right without scales and shifts, ${percent(best.accuracy)} with them, after ${queries} queries`;
     if (!beats(best, base)) return `${told}; they do not help, so nothing was written.`;
-    const kept = new Map<string, FloatTensor>(before ? readSafetensors(before, 'sets').tensors : []);
+    // Read again: another fit may have written its set meanwhile.
+    const now = await readFile(files.modulation).catch(() => undefined);
+    const kept = new Map<string, FloatTensor>(now ? readSafetensors(now, 'sets').tensors : []);
     const key = [...combination].sort().join(',');
     for (const [layer, { gamma, beta }] of modulationOfParameters(layers, best.parameters)) {
       kept.set(`${key}:${layer}.gamma`, { shape: [gamma.length], data: gamma });

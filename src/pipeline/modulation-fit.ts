@@ -30,9 +30,9 @@ export async function modulationOf(
     );
   }
   const file = files.modulation;
-  const bytes = await readFile(file).catch((error: NodeJS.ErrnoException) => {
+  const bytes = await readFile(file).catch((error: unknown) => {
     // Not fitted yet: what is missing is fed as zeros, and the answers say so.
-    if (error.code === 'ENOENT') return undefined;
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
     throw new BallastError('invalid-model', `${basename(file)} cannot be read: ${messageOf(error)}`);
   });
   if (bytes === undefined) return { sets: ModulationSets.none(), layers: [] };
