@@ -34,7 +34,11 @@ describe('model.yaml', () => {
     ],
     ['k: 5', 'k: 0', /^model\.yaml:6: lame\.k: found 0; .*>=1/],
     ['width: 28', 'width: wide', /^model\.yaml:4: inputs\.image\.width: found "wide"; .*number/],
-    ['kind: image', 'kind: picture', /^model\.yaml:4: inputs\.image\.kind: .*allowed: "image", "audio", "tensor"/],
+    [
+      'kind: image',
+      'kind: picture',
+      /^model\.yaml:4: inputs\.image\.kind: .*allowed: "image", "audio", "tensor"/,
+    ],
     ['name: digits', 'name: ../digits', /^model\.yaml:1: name: found "\.\.\/digits"; it must be a name/],
     ['classifier: { file: digits.onnx }', '', /^model\.yaml:1: classifier: found nothing/],
     ['labels: [zero, one]', 'labels: [zero, one', /^model\.yaml:\d: /],
