@@ -54,6 +54,13 @@ export function promptRoutes(context: ServerContext): Route[] {
       ...problems(SAMPLE_ERRORS),
     },
   };
+  const sameWithGet: Operation = {
+    summary: preview.summary!,
+    description: 'As POST, for clients that can send a body with GET.',
+    tags,
+    requestParams: { path: ofVersion },
+    responses: preview.responses!,
+  };
   const versionPath = '/v1/models/{model}/prompts/{prompt}';
   return [
     {
@@ -133,8 +140,7 @@ export function promptRoutes(context: ServerContext): Route[] {
     ...(['post', 'get'] as const).map((method): Route => ({
       method,
       path: `${versionPath}/preview`,
-      // A GET with a body is nothing that a browser or OpenAPI can do; curl and libraries can.
-      ...(method === 'post' && { operation: preview }),
+      operation: method === 'post' ? preview : sameWithGet,
       handle: async (exchange) => {
         const prompts = promptsOf(context, exchange);
         const picture = await onePicture(context, exchange);
