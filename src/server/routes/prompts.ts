@@ -59,7 +59,7 @@ export function promptRoutes(context: ServerContext): Route[] {
     description: 'As POST, for clients that can send a body with GET.',
     tags,
     requestParams: { path: ofVersion },
-    responses: preview.responses!,
+    responses: preview.responses,
   };
   const versionPath = '/v1/models/{model}/prompts/{prompt}';
   return [
