@@ -62,6 +62,11 @@ class FilesOfInput {
     return undefined;
   }
 
+  /** Numbered files may end before the last sample: those after them are missing. */
+  endAt(samples: number): void {
+    if (this.isNumbered) while (this.list.length < samples) this.list.push(null);
+  }
+
   private refuse(why: string): BallastError {
     return new BallastError('invalid-input', why);
   }
@@ -111,6 +116,9 @@ class Form {
     this.parser.end();
     await this.parsed;
     if (this.failure) throw this.failure;
+    const all = [...this.files.values()];
+    const samples = Math.max(...all.map(({ list }) => list.length));
+    for (const files of all) files.endAt(samples);
     return Object.fromEntries([...this.files].map(([name, files]) => [name, files.list]));
   }
 

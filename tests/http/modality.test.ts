@@ -98,6 +98,15 @@ describe('a model of pictures and sound', () => {
     expect(adaptation.modulation).toEqual({ missing: [[], ['audio'], ['image']] });
   });
 
+  it('takes samples after the last of an input for missing there, where files have numbers', async () => {
+    const { predictions: all } = await predictions([
+      ['image[0]', await picture(1)],
+      ['audio[0]', recording(1)],
+      ['audio[1]', recording(2)],
+    ]);
+    expect(all.map(({ missing }) => missing)).toEqual([[], ['image']]);
+  });
+
   it('answers each sample of a mixed batch as it does alone', async () => {
     const together = await predictions([
       ['image[0]', await picture(1)],

@@ -53,9 +53,7 @@ export class DecodeStage implements Stage {
     const counts = known.map((name) => files[name]?.length ?? 0);
     const count = Math.max(...counts);
     if (count === 0) throw invalid(`No file came; send at least one as ${quoted(known)}.`);
-    const numbered = known.some((name) => files[name]?.includes(null));
-    const differ = counts.some((other) => other !== count && (other > 0 || !this.missing.allowed));
-    if (differ && !(this.missing.allowed && numbered)) {
+    if (counts.some((other) => other !== count && (other > 0 || !this.missing.allowed))) {
       const told = known.map((name, i) => `${name}: ${counts[i]}`).join(', ');
       const way = this.missing.allowed
         ? `; where some are missing, name each "${known[0]}[0]" with the number of its sample`
