@@ -30,7 +30,7 @@ correction, and for a prompt that is the same for every picture; all with the sa
   --seeds LIST    of shots and fits (default 1,2,3)
   --shots N       pictures of each class to fit on (default 16)
   --queries N     pictures that the classifier may be asked about a fit (default 300000)
-  --quick         one seed and 60000 queries: about 5 minutes
+  --quick         one seed and 60000 queries: about 2 minutes
   --beside        measure throughput and latency of serving while a job runs, and no accuracy
   --rounds N      of --beside, whose medians count (default 3)
   --write DIR     write the shots of the first seed and 20 test pictures a class as folders, and measure nothing
