@@ -3,18 +3,10 @@ import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pino } from 'pino';
 import { parse, stringify } from 'yaml';
-import type { PipelineObserver } from '#ballast/pipeline/batch.js';
+import { UNOBSERVED } from '#ballast/pipeline/batch.js';
 import { ModelRegistry } from '#ballast/pipeline/registry.js';
 import type { ServedModel } from '#ballast/pipeline/serving.js';
 import type { Affinity } from './options.js';
-
-const SILENT: PipelineObserver = {
-  forward: () => undefined,
-  queued: () => undefined,
-  rejected: () => undefined,
-  answered: () => undefined,
-  promptQueries: () => undefined,
-};
 
 /** One model, served once with each affinity. */
 export interface ServedModels {
@@ -43,7 +35,7 @@ export async function serveModels(
       threads: undefined,
       warmUpMs: 1000,
       remoteHosts: [],
-      observer: SILENT,
+      observer: UNOBSERVED,
       log: pino({ level: 'silent' }),
       streamLimits: { maxStreams: 1000, maxBytes: 1e9, maxIdleSeconds: 3600 },
     });

@@ -2,25 +2,13 @@ import { readFile } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { BallastError, messageOf } from '../errors.js';
 import { Ensemble, type EnsembleSpec } from '../runtime/ensemble.js';
+import type { PictureSpace } from '../runtime/picture-space.js';
 import { inspectModel } from '../runtime/onnx/inspect.js';
 import { Session, type SessionSpec } from '../runtime/session.js';
 import type { Tensor } from '../runtime/tensor.js';
 import { decoderModel, encoderInputModel } from './decoder-graph.js';
 import { planDecoder, type DecoderPlan } from './decoder-plan.js';
 import { foldDecoder } from './decoder-weights.js';
-
-/** Pictures as a classifier takes them. */
-export interface PictureSpace {
-  readonly width: number;
-  readonly height: number;
-  readonly channels: number;
-  readonly layout: 'nchw' | 'nhwc';
-  readonly order: 'rgb' | 'bgr' | 'grey';
-  /** What black is, a channel; pixels below it do not exist. */
-  readonly low: readonly number[];
-  /** What the brightest pixel is, a channel. */
-  readonly high: readonly number[];
-}
 
 /** What a Coordinator is made from. */
 export interface CoordinatorSpec {

@@ -1,5 +1,5 @@
 import { encodeModel, GraphBuilder } from '../runtime/onnx/graph-builder.js';
-import type { PictureSpace } from './coordinator.js';
+import type { PictureSpace } from '../runtime/picture-space.js';
 import { lastChannels, type DecoderPlan } from './decoder-plan.js';
 import { countFolded } from './decoder-weights.js';
 

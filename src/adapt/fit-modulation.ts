@@ -1,15 +1,14 @@
 import { BallastError } from '../errors.js';
 import type { Matrix, Tensor, TensorMap } from '../runtime/tensor.js';
 import {
-  drawBatch,
   scores,
   splitShots,
-  type BestPrompt,
   type FitProgress,
   type FitPromptOptions,
   type FitState,
   type Score,
 } from './fit-prompt.js';
+import { descend, queriesOfStep, stepsWithin } from './descend.js';
 import type { ModulatedLayer } from './modulation.js';
 import { takeSamples } from './samples.js';
 import { SpsaGc } from './spsa-gc.js';
@@ -44,8 +43,7 @@ export async function fitModulation(input: FitModulationInput): Promise<Omit<Fit
   const width = layers.reduce((sum, { channels }) => sum + channels, 0);
   const start = new Float64Array(2 * width).fill(1, 0, width);
   const spsa = new SpsaGc(start, options);
-  const batchSize = Math.min(options.batchSize, training.length);
-  const aStep = 2 * (options.samples ?? 5) * batchSize;
+  const aStep = queriesOfStep(options, training);
   const aLook = validation.length;
   if (options.queries < aStep + 2 * aLook) {
     throw new BallastError(
@@ -72,24 +70,12 @@ export async function fitModulation(input: FitModulationInput): Promise<Omit<Fit
   };
 
   const [base] = await evaluate([start], validation);
-  let best: BestPrompt = { ...base, step: 0, parameters: start };
-  let [latest, queries] = [base, aLook];
-  const looks = options.evaluateEvery;
-  const total = Math.max(1, Math.floor((options.queries - 2 * aLook) / (aStep + aLook / looks)));
-  for (let step = 1; step <= total; step++) {
-    const batch = drawBatch(training, batchSize, options.seed, step);
-    const { loss } = await spsa.stepTogether(async (candidates) =>
-      (await evaluate(candidates, batch)).map((one) => one.loss),
-    );
-    queries += aStep;
-    if (step % looks === 0 || step === total) {
-      [latest] = await evaluate([spsa.parameters], validation);
-      queries += aLook;
-      if (latest.loss < best.loss) best = { ...latest, step, parameters: spsa.parameters };
-    }
-    const shown = { step: best.step, loss: best.loss, accuracy: best.accuracy };
-    onProgress?.({ step, steps: total, loss, queries, validation: latest, best: shown, base });
-  }
+  const { best, queries } = await descend({
+    ...{ spsa, options, training, validation, base, evaluate, onProgress },
+    best: { ...base, step: 0, parameters: start },
+    queries: aLook,
+    total: stepsWithin(options, training, validation, 2),
+  });
   return { spsa: spsa.state, base, best, queries };
 }
 

@@ -4,6 +4,7 @@ import { argmax } from '../runtime/matrix.js';
 import { SeededRandom } from '../runtime/seeded-random.js';
 import type { Matrix, Tensor } from '../runtime/tensor.js';
 import type { Coordinator } from './coordinator.js';
+import { descend, queriesOfStep, stepsWithin } from './descend.js';
 import { initialParameters } from './decoder-plan.js';
 import { foldDecoder } from './decoder-weights.js';
 import { takeSamples } from './samples.js';
@@ -94,7 +95,7 @@ export interface FitPromptInput {
 }
 
 /** Numbers that keep the random choices of one fit apart from each other. */
-const STREAM = { split: 1, start: 2, batch: 3 } as const;
+const STREAM = { split: 1, start: 2 } as const;
 /** Numbers in the pictures that are prompted at once, at most: more would only wait for memory. */
 const MOST_FLOATS = 2 ** 23;
 /** The normalisations are measured on so many pictures, at most. */
@@ -113,10 +114,8 @@ export async function fitPrompt(input: FitPromptInput): Promise<FitState> {
   const { training, validation } = splitShots(shots, options.validation, options.seed);
   const codes = await coordinator.encode(shots.images);
   const held = partOf(shots, codes, validation);
-  const batchSize = Math.min(options.batchSize, training.length);
   const spsa = new SpsaGc(input.from?.spsa ?? startOf(coordinator, options.seed), options);
-  const { samples = 5 } = options;
-  const aStep = 2 * samples * batchSize;
+  const aStep = queriesOfStep(options, training);
   const aLook = validation.length;
 
   const evaluate = async (
@@ -153,30 +152,20 @@ export async function fitPrompt(input: FitPromptInput): Promise<FitState> {
     state = { spsa: spsa.state, statistics, base, best, queries: 2 * aLook };
   }
   const { statistics, base } = state;
-  const looks = options.evaluateEvery;
-  // The look at the end is paid for too. Not counted from `state`: a fit that goes on must have the same end.
-  const total = Math.max(1, Math.floor((options.queries - 3 * aLook) / (aStep + aLook / looks)));
-  let { best, queries } = state;
-  let latest: Score = { loss: best.loss, accuracy: best.accuracy };
-  for (let step = state.spsa.step + 1; step <= total; step++) {
-    const batch = partOf(shots, codes, drawBatch(training, batchSize, options.seed, step));
-    const { loss } = await spsa.stepTogether(async (candidates) => {
-      const found = await evaluate(batch, statistics, candidates);
-      return found.map((one) => one.loss);
-    });
-    queries += aStep;
-    const isLook = step % looks === 0 || step === total;
-    if (isLook) {
-      [latest] = await evaluate(held, statistics, [spsa.parameters]);
-      queries += aLook;
-      // The loss moves with every picture, and right answers only with those near the border.
-      if (latest.loss < best.loss) best = { ...latest, step, parameters: spsa.parameters };
+  await descend({
+    ...{ spsa, options, training, validation, base },
+    best: state.best,
+    queries: state.queries,
+    // Not counted from `state`: a fit that goes on must have the same end.
+    total: stepsWithin(options, training, validation, 3),
+    evaluate: (candidates, indices) =>
+      evaluate(indices === validation ? held : partOf(shots, codes, indices), statistics, candidates),
+    onLook: async (best, queries) => {
       state = { spsa: spsa.state, statistics, base, best, queries };
       await input.onCheckpoint?.(state);
-    }
-    const shown = { step: best.step, loss: best.loss, accuracy: best.accuracy };
-    input.onProgress?.({ step, steps: total, loss, queries, validation: latest, best: shown, base });
-  }
+    },
+    onProgress: input.onProgress,
+  });
   return state;
 }
 
@@ -243,13 +232,6 @@ function partOf({ images, labels }: Shots, codes: Tensor, indices: Uint32Array):
 
 function startOf(coordinator: Pick<Coordinator, 'plan'>, seed: number): Float64Array {
   return initialParameters(coordinator.plan, new GaussianNoise(seed, STREAM.start));
-}
-
-/** Different samples, drawn by the step's own random numbers; all of them where the batch takes them. */
-export function drawBatch(training: Uint32Array, size: number, seed: number, step: number): Uint32Array {
-  if (size === training.length) return training;
-  const order = new SeededRandom(seed, STREAM.batch, step).permutation(training.length);
-  return order.subarray(0, size).map((index) => training[index]);
 }
 
 /** Scores of the answers to V candidates on the same samples, `[V·N, K]`. */

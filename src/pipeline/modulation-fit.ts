@@ -37,6 +37,8 @@ export async function modulationOf(
   });
   if (bytes === undefined) return { sets: ModulationSets.none(), layers: [] };
   const sets = ModulationSets.read(bytes, basename(file));
-  sets.check(insertModulation(network).layers, modalities);
-  return { sets, layers: insertModulation(network, { layers: sets.layers }).layers };
+  const { layers } = insertModulation(network);
+  sets.check(layers, modalities);
+  const changed = new Set(sets.layers);
+  return { sets, layers: layers.filter((layer) => changed.has(layer.name)) };
 }

@@ -1,4 +1,4 @@
-import type { PictureSpace } from '../adapt/coordinator.js';
+import type { PictureSpace } from '../runtime/picture-space.js';
 import type { ImageInput } from './model-config.js';
 
 /** The pictures that an input makes, and the values that black and white have in them. */

@@ -1,17 +1,6 @@
 import sharp from 'sharp';
+import type { PictureSpace } from './picture-space.js';
 import type { Tensor } from './tensor.js';
-
-/** How a picture's numbers become pixels. */
-export interface Rendering {
-  readonly width: number;
-  readonly height: number;
-  readonly channels: number;
-  readonly layout: 'nchw' | 'nhwc';
-  readonly order: 'rgb' | 'bgr' | 'grey';
-  /** The numbers of black and white, a channel. */
-  readonly low: readonly number[];
-  readonly high: readonly number[];
-}
 
 /** Small pictures are enlarged to at least this height. */
 const LEAST_HEIGHT = 256;
@@ -22,7 +11,7 @@ const GAP = 8;
  * @param pictures - float32, a batch of one each
  * @returns a PNG
  */
-export async function renderPictures(pictures: readonly Tensor[], how: Rendering): Promise<Uint8Array> {
+export async function renderPictures(pictures: readonly Tensor[], how: PictureSpace): Promise<Uint8Array> {
   const factor = Math.max(1, Math.ceil(LEAST_HEIGHT / how.height));
   const [width, height] = [how.width * factor, how.height * factor];
   const panels = await Promise.all(
@@ -47,7 +36,7 @@ export async function renderPictures(pictures: readonly Tensor[], how: Rendering
 /** RGB of 8 bits, row by row. */
 function pixelsOf(
   { data }: Tensor,
-  { width, height, channels, layout, order, low, high }: Rendering,
+  { width, height, channels, layout, order, low, high }: PictureSpace,
 ): Uint8Array {
   const values = data as Float32Array;
   const area = width * height;

@@ -1,22 +1,13 @@
-import { spawn, type ChildProcess } from 'node:child_process';
-import { once } from 'node:events';
 import { readFile, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, afterEach, describe, expect, it } from 'vitest';
 import { readSafetensors } from '#ballast/runtime/safetensors.js';
+import { serveInProcess, type Running } from './support/command-line.js';
 import { digitsFolder, digitZip, eventsOf, fit, until, type JobEvent } from './support/digits.js';
 import { ask } from './support/server.js';
 
 /** Long enough for a checkpoint, of which there is one a second at most. */
 const JOB = 'queries=14000&batch=8&samples=2&seed=11&every=5';
-
-interface Running {
-  readonly child: ChildProcess;
-  readonly url: string;
-  /** Exit code, or the signal that ended it. */
-  readonly exit: Promise<number | string>;
-  readonly log: () => string;
-}
 
 const folders: string[] = [];
 const started: Running[] = [];
@@ -33,25 +24,8 @@ async function newFolder(): Promise<string> {
   return folder;
 }
 
-/** Runs the command line as a user does, until it says where it listens. */
 async function serve(folder: string): Promise<Running> {
-  const flags = ['--models', folder, '--port', '0', '--provider', 'cpu', '--threads', '1'];
-  const child = spawn(process.execPath, ['dist/cli.js', 'serve', ...flags], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
-  const exit = once(child, 'close').then(([code, signal]) => (code ?? signal) as number | string);
-  let log = '';
-  const url = await new Promise<string>((resolve, reject) => {
-    child.stdout.on('data', (chunk: Buffer) => {
-      log += chunk.toString();
-      const found = /"url":"(http:[^"]+)"/.exec(log);
-      if (found) resolve(found[1]);
-    });
-    void exit.then((code) => {
-      reject(new Error(`exit ${code}: ${log}`));
-    });
-  });
-  const running = { child, url, exit, log: () => log };
+  const running = await serveInProcess(folder);
   started.push(running);
   return running;
 }

@@ -1,7 +1,8 @@
-import { spawn, type ChildProcess } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { rm } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { serveInProcess, type Running } from './support/command-line.js';
 import { modelsFolder } from './support/models.js';
 import { ask, post } from './support/server.js';
 
@@ -12,47 +13,7 @@ beforeAll(async () => {
 });
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
-interface Running {
-  readonly child: ChildProcess;
-  readonly url: string;
-  /** Exit code, or the signal that ended it. */
-  readonly exit: Promise<number | string>;
-  readonly log: () => string;
-}
-
-/** Runs the command line as a user does, until it says where it listens. */
-async function serve(...flags: string[]): Promise<Running> {
-  const child = spawn(
-    process.execPath,
-    [
-      'dist/cli.js',
-      'serve',
-      '--models',
-      folder,
-      '--port',
-      '0',
-      '--provider',
-      'cpu',
-      '--threads',
-      '1',
-      ...flags,
-    ],
-    { stdio: ['ignore', 'pipe', 'inherit'] },
-  );
-  const exit = once(child, 'close').then(([code, signal]) => (code ?? signal) as number | string);
-  let log = '';
-  const url = await new Promise<string>((resolve, reject) => {
-    child.stdout.on('data', (chunk: Buffer) => {
-      log += chunk.toString();
-      const found = /"url":"(http:[^"]+)"/.exec(log);
-      if (found) resolve(found[1]);
-    });
-    void exit.then((code) => {
-      reject(new Error(`exit ${code}: ${log}`));
-    });
-  });
-  return { child, url, exit, log: () => log };
-}
+const serve = (...flags: string[]): Promise<Running> => serveInProcess(folder, ...flags);
 
 const slow = (url: string, trips: number): ReturnType<typeof post> =>
   post(`${url}/v2/models/slow/infer`, {

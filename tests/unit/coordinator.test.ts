@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { stackWeights, type PictureSpace } from '#ballast/adapt/coordinator.js';
+import { stackWeights } from '#ballast/adapt/coordinator.js';
+import type { PictureSpace } from '#ballast/runtime/picture-space.js';
 import { decoderModel } from '#ballast/adapt/decoder-graph.js';
 import {
   countParameters,

@@ -2,18 +2,11 @@ import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pino } from 'pino';
 import { afterAll, describe, expect, it } from 'vitest';
-import type { BatchResult, PipelineObserver } from '#ballast/pipeline/batch.js';
+import { UNOBSERVED, type BatchResult } from '#ballast/pipeline/batch.js';
 import { ModelRegistry } from '#ballast/pipeline/registry.js';
 import type { Tensor } from '#ballast/runtime/tensor.js';
 import { addModel, imageModelYaml, modelsFolder } from '../fixtures/model-folder.js';
 
-const observer: PipelineObserver = {
-  forward: () => undefined,
-  queued: () => undefined,
-  rejected: () => undefined,
-  answered: () => undefined,
-  promptQueries: () => undefined,
-};
 const open: ModelRegistry[] = [];
 
 async function openRegistry(directory: string): Promise<ModelRegistry> {
@@ -25,7 +18,7 @@ async function openRegistry(directory: string): Promise<ModelRegistry> {
     threads: 1,
     warmUpMs: 200,
     remoteHosts: [],
-    observer,
+    observer: UNOBSERVED,
     log: pino({ level: 'silent' }),
     streamLimits: { maxStreams: 100, maxBytes: 1e7, maxIdleSeconds: 60 },
   });
