@@ -8,6 +8,10 @@ import type { BatchResult, PipelineObserver, RequestOptions } from './batch.js';
 import { Batcher } from './batcher.js';
 import { lameSchema, type ModelConfig } from './model-config.js';
 import { openForwardRunner, remoteSpecOf, type ForwardRunner } from './forward-runner.js';
+import { verdictSchema } from './deepfake-config.js';
+import { deepfakeOf, type DeepfakeFit } from './deepfake-fit.js';
+import { FaceFinder } from './face-finder.js';
+import { FaceJudge } from './face-judge.js';
 import { totalBytes } from './model-bytes.js';
 import type { ModelDefinition } from './model-file.js';
 import { decodersOf, imagesAmong, labelsOf } from './model-fit.js';
@@ -15,7 +19,7 @@ import { LoadedPrompts } from './model-prompts.js';
 import { runStages, type Batch, type Stage } from './pipeline.js';
 import type { PromptJobs } from './prompt-jobs.js';
 import { Prompter } from './prompter.js';
-import type { EncodedInputs, ServedModel } from './serving.js';
+import type { DeepfakeModel, EncodedInputs, ServedModel } from './serving.js';
 import { AdaptStage, warmLame } from './stages/adapt.js';
 import { CertifyStage } from './stages/certify.js';
 import { DecodeStage } from './stages/decode.js';
@@ -52,6 +56,7 @@ export class LoadedModel implements ServedModel {
   readonly name: string;
   readonly version: string;
   readonly config: ModelConfig;
+  readonly deepfake: DeepfakeModel | undefined;
   private inFlight = 0;
   private draining = false;
   private drained: () => void = () => undefined;
@@ -67,10 +72,13 @@ export class LoadedModel implements ServedModel {
     private readonly checked: readonly { check(options: RequestOptions): void }[],
     private readonly stages: readonly Stage[],
     private readonly host: ModelHost,
+    fit: DeepfakeFit | undefined,
+    private readonly finder: FaceFinder | undefined,
   ) {
     this.name = definition.name;
     this.version = definition.version;
     this.config = definition.config;
+    this.deepfake = fit && this.deepfakeModel(fit);
   }
 
   /**
@@ -91,12 +99,18 @@ export class LoadedModel implements ServedModel {
     const providers = config.providers ?? host.providers;
     const forward = await openForwardRunner(definition, { ...host, providers, onReplaced, onRemoteQueries });
     const { tensors, files, batching, mixture, modulation, voter, provider, failures, plan } = forward;
-    const prompter = await openPrompter(definition, forward, host, onReplaced).catch(
-      async (error: unknown) => {
-        await forward.close();
-        throw error;
-      },
-    );
+    const labels = labelsOf(definition, forward.classes);
+    const opened: { close(): Promise<void> }[] = [forward];
+    const orClose = async (error: unknown): Promise<never> => {
+      await Promise.all(opened.map((part) => part.close()));
+      throw error;
+    };
+    const prompter = await openPrompter(definition, forward, host, onReplaced).catch(orClose);
+    if (prompter !== undefined) opened.push(prompter);
+    const fit = await Promise.resolve()
+      .then(() => deepfakeOf(config, labels, imagesAmong(files)))
+      .catch(orClose);
+    const finder = await openFinder(definition, host, onReplaced).catch(orClose);
     if (config.lame !== undefined && config.lame.scope !== 'off') await warmLame(config.lame);
     const batcher = new Batcher(name, forward.runner, batching, host.observer);
     const lame = config.lame ?? lameSchema.parse({ scope: 'off' });
@@ -106,7 +120,6 @@ export class LoadedModel implements ServedModel {
       allowed: modulation !== undefined,
       brokenIsMissing: config.modulation?.onBroken === 'treat-as-missing',
     });
-    const labels = labelsOf(definition, forward.classes);
     const model = new LoadedModel(
       definition,
       labels,
@@ -129,11 +142,18 @@ export class LoadedModel implements ServedModel {
           : [new ModulateStage(modulation.sets, Object.keys(config.inputs), modulation.layers)]),
         ...(prompter === undefined ? [] : [prompt]),
         ...(voter === undefined ? [] : [new CertifyStage(voter, smooth)]),
-        new ForwardStage(batcher, tensors, (options) => smooth.fetches(options)),
+        new ForwardStage(
+          batcher,
+          tensors,
+          (options) => smooth.fetches(options),
+          config.calibration.temperature,
+        ),
         ...(mixture === undefined ? [] : [smooth]),
         new AdaptStage(`${name}/${version}`, lame, host.streams),
       ],
       host,
+      fit,
+      finder,
     );
     if (failures.length > 0) log.warn({ failures }, `fell back to ${provider}`);
     log.info(
@@ -165,6 +185,11 @@ export class LoadedModel implements ServedModel {
     return this.forward.provider;
   }
 
+  /** The tensors that logits and features are read off. */
+  get tensors(): ForwardRunner['tensors'] {
+    return this.forward.tensors;
+  }
+
   /** Samples that wait for a forward pass. */
   get queueDepth(): number {
     return this.batcher.depth;
@@ -177,30 +202,49 @@ export class LoadedModel implements ServedModel {
         `Model "${this.name}" is of task raw: it takes tensors, at /v2/models/${this.name}/infer.`,
       );
     }
-    const count = this.decode.countOf(files);
-    return this.serve(count, options, [this.decode, ...this.stages], { files, inputs: {} });
+    return this.whileOpen(() => this.runFiles(files, options));
   }
 
   async infer(inputs: TensorMap, options: RequestOptions = {}): Promise<BatchResult> {
-    const count = Object.values(inputs)[0]?.dims[0] ?? 0;
-    if (this.config.modulation === undefined) return this.serve(count, options, this.stages, { inputs });
-    const { whole, arrived } = this.decode.complete(inputs, count);
-    return this.serve(count, options, this.stages, { inputs: whole, arrived });
+    return this.whileOpen(() => this.runTensors(inputs, options));
   }
 
   /** Refuses new requests, waits for those in flight, then ends the workers. */
   async close(): Promise<void> {
     this.draining = true;
     if (this.inFlight > 0) await new Promise<void>((resolve) => (this.drained = resolve));
-    await Promise.all([this.forward.close(), this.prompter?.close()]);
+    await Promise.all([this.forward.close(), this.prompter?.close(), this.finder?.close()]);
   }
 
-  private async serve(
-    count: number,
-    options: RequestOptions,
-    stages: readonly Stage[],
-    begin: Pick<Batch, 'inputs' | 'files' | 'arrived'>,
-  ): Promise<BatchResult> {
+  private deepfakeModel(fit: DeepfakeFit): DeepfakeModel {
+    const { name, config, finder } = this;
+    const judge = new FaceJudge({
+      ...{ ...fit, name, rules: config.verdict ?? verdictSchema.parse({}) },
+      faces: finder && config.faces && { finder, scale: config.faces.scale },
+      predict: (files, options) => this.runFiles(files, options),
+      infer: (inputs, options) => this.runTensors(inputs, options),
+    });
+    return {
+      rules: judge.rules,
+      judgePictures: (files, options) => this.whileOpen(() => judge.judgePictures(files, options)),
+      judgeVideo: (path, limits, options) => this.whileOpen(() => judge.judgeVideo(path, limits, options)),
+    };
+  }
+
+  private async runFiles(files: EncodedInputs, options: RequestOptions): Promise<BatchResult> {
+    const count = this.decode.countOf(files);
+    return this.serve(count, options, [this.decode, ...this.stages], { files, inputs: {} });
+  }
+
+  private async runTensors(inputs: TensorMap, options: RequestOptions): Promise<BatchResult> {
+    const count = Object.values(inputs)[0]?.dims[0] ?? 0;
+    if (this.config.modulation === undefined) return this.serve(count, options, this.stages, { inputs });
+    const { whole, arrived } = this.decode.complete(inputs, count);
+    return this.serve(count, options, this.stages, { inputs: whole, arrived });
+  }
+
+  /** Does a request's work, which is finished before the model is closed. */
+  private async whileOpen<T>(work: () => Promise<T>): Promise<T> {
     if (this.draining) {
       this.host.observer.rejected('draining');
       throw new BallastError(
@@ -211,6 +255,21 @@ export class LoadedModel implements ServedModel {
         },
       );
     }
+    this.inFlight++;
+    try {
+      return await work();
+    } finally {
+      this.inFlight--;
+      if (this.inFlight === 0) this.drained();
+    }
+  }
+
+  private async serve(
+    count: number,
+    options: RequestOptions,
+    stages: readonly Stage[],
+    begin: Pick<Batch, 'inputs' | 'files' | 'arrived'>,
+  ): Promise<BatchResult> {
     this.host.requests.add();
     for (const stage of this.checked) stage.check(options);
     const place = this.batcher.admit(count);
@@ -218,7 +277,6 @@ export class LoadedModel implements ServedModel {
       options.stream === undefined
         ? undefined
         : this.host.streams.turn(options.stream, `${this.name}/${this.version}`);
-    this.inFlight++;
     try {
       const result = await runStages(stages, { count, options, ...begin }, turn?.ready);
       this.host.observer.answered(this.name, result);
@@ -226,8 +284,6 @@ export class LoadedModel implements ServedModel {
     } finally {
       turn?.end();
       place.leave();
-      this.inFlight--;
-      if (this.inFlight === 0) this.drained();
     }
   }
 }
@@ -247,4 +303,19 @@ async function openPrompter(
     onCpu: providersToTry(providers)[0] === 'cpu',
   });
   return Prompter.open(definition, imagesAmong(files), { ...host, providers, plan, batching, onReplaced });
+}
+
+async function openFinder(
+  { config, files }: ModelDefinition,
+  host: ModelHost,
+  onReplaced: (reason: string) => void,
+): Promise<FaceFinder | undefined> {
+  if (config.faces === undefined || files.faces === undefined) return undefined;
+  const providers = config.providers ?? host.providers;
+  const plan = planThreads({
+    ...host,
+    modelBytes: await totalBytes([files.faces]),
+    onCpu: providersToTry(providers)[0] === 'cpu',
+  });
+  return FaceFinder.open(files.faces, config.faces, { ...host, providers, plan, onReplaced });
 }

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { audioInputSchema } from './audio-config.js';
+import { facesSchema, verdictSchema } from './deepfake-config.js';
 import { smoothingSchema } from './smoothing-config.js';
 
 const modelName = z
@@ -68,8 +69,11 @@ export const lameSchema = z.strictObject({
   maxSteps: z.int().min(1).max(1000).default(100),
   /** request: adapt within each request, and in its stream where one is named; stream: only in streams. */
   scope: z.enum(['request', 'stream', 'off']).default('request'),
-  /** Samples of a stream that a new sample is adapted with. */
-  window: z.int().min(1).max(4096).default(64),
+  /**
+   * Samples of a stream that a new sample is adapted with; or auto: in streams and in requests, each sample with those
+   * of its own run, and none where traffic looks shuffled. See src/adapt/auto-window.ts.
+   */
+  window: z.union([z.int().min(1).max(4096), z.literal('auto')]).default(64),
 });
 
 export const batchingSchema = z.strictObject({
@@ -136,11 +140,20 @@ export const promptSchema = z.strictObject({
   epsilon: z.number().positive().max(100).default(1),
 });
 
+/** How sure the classifier's answers are: see src/eval/temperature.ts. */
+export const calibrationSchema = z.strictObject({
+  /** What the classifier's logits are divided by before anything else looks at them. */
+  temperature: z.number().positive().max(1000).default(1),
+});
+
 /** model.yaml: how a model is fed, what it answers and which methods hold it steady. */
 export const modelConfigSchema = z.strictObject({
   name: modelName,
-  /** classification: logits over labels. raw: tensors in, tensors out, over the Open Inference Protocol alone. */
-  task: z.enum(['classification', 'raw']).default('classification'),
+  /**
+   * classification: logits over labels. deepfake: of aligned faces to the labels real and fake, with a face detector in
+   * front. raw: tensors in, tensors out, over the Open Inference Protocol alone.
+   */
+  task: z.enum(['classification', 'deepfake', 'raw']).default('classification'),
   /** A file with a label a line, or the labels themselves, in the order of the classes. */
   labels: z.union([z.string(), z.array(z.string()).min(1)]).optional(),
   inputs: z
@@ -156,6 +169,11 @@ export const modelConfigSchema = z.strictObject({
   modulation: modulationSchema.optional(),
   /** Prompts that are drawn onto every picture before the classifier sees it. */
   prompt: promptSchema.optional(),
+  /** Of a deepfake model: how faces are found and cropped; left out, it takes crops alone. */
+  faces: facesSchema.optional(),
+  /** Of a deepfake model: from which probability of fake on a face is called fake. */
+  verdict: verdictSchema.optional(),
+  calibration: calibrationSchema.prefault({}),
   batching: batchingSchema.prefault({}),
   /** In order of preference; `auto` is cuda, then webgpu, then cpu. Left out: what the server was started with. */
   providers: z.array(providerSchema).min(1).optional(),

@@ -6,6 +6,7 @@ import { BallastError, messageOf } from '../errors.js';
 import { closestNames } from '../runtime/onnx/closest-names.js';
 import {
   batchingSchema,
+  calibrationSchema,
   classifierSchema,
   imageInputSchema,
   lameSchema,
@@ -16,6 +17,7 @@ import {
   tensorInputSchema,
   type ModelConfig,
 } from './model-config.js';
+import { facesSchema, verdictSchema } from './deepfake-config.js';
 import { smoothingFields } from './smoothing-config.js';
 
 /** The ONNX files that model.yaml names. */
@@ -30,6 +32,8 @@ export interface ModelFiles {
   readonly coordinator?: string;
   /** The scales and shifts for what arrives alone. */
   readonly modulation?: string;
+  /** The face detector in front of a deepfake model. */
+  readonly faces?: string;
 }
 
 /** A model folder, read and found sound. */
@@ -128,9 +132,12 @@ const KNOWN_KEYS = [
   tensorInputSchema,
   lameSchema,
   batchingSchema,
+  calibrationSchema,
   robustSchema,
   modulationSchema,
   promptSchema,
+  facesSchema,
+  verdictSchema,
   smoothingFields,
 ].flatMap(({ shape }) => Object.keys(shape));
 
@@ -140,7 +147,7 @@ function suggestion(unknown: string): string {
 }
 
 function filesOf(
-  { classifier, robust, smoothing, prompt, modulation }: ModelConfig,
+  { classifier, robust, smoothing, prompt, modulation, faces }: ModelConfig,
   find: (named: string, key: string) => string,
 ): ModelFiles {
   const certificate = smoothing?.certificate;
@@ -155,6 +162,7 @@ function filesOf(
     ...(voter !== undefined && { voter: find(voter, 'smoothing.certificate.base') }),
     ...(modulation && { modulation: find(modulation.sets, 'modulation.sets') }),
     ...(prompt && { coordinator: find(prompt.coordinator, 'prompt.coordinator') }),
+    ...(faces && { faces: find(faces.detector, 'faces.detector') }),
   };
 }
 

@@ -70,7 +70,7 @@ export function fileInputs(
     else checkAudioShape(name, input, spec, model);
     found.set(name, { ...input, tensor });
   }
-  if (task === 'classification' && found.size < specs.length) {
+  if (task !== 'raw' && found.size < specs.length) {
     const missing = specs.filter(({ name }) => ![...found.values()].some(({ tensor }) => tensor === name));
     throw new BallastError(
       'invalid-model',

@@ -1,6 +1,9 @@
 import type { TensorMap, TensorSpec } from '../runtime/tensor.js';
 import type { BatchResult, RequestOptions } from './batch.js';
 import type { FitPromptOptions } from '../adapt/fit-prompt.js';
+import type { VerdictRules } from '../deepfake/verdict.js';
+import type { VideoLimits } from '../deepfake/video-limits.js';
+import type { JudgeOptions, PicturesJudged, VideoJudged } from './deepfake-result.js';
 import type { Job, Jobs } from './jobs.js';
 import type { ModelConfig } from './model-config.js';
 import type { PromptVersion } from './prompt-versions.js';
@@ -42,6 +45,15 @@ export interface ModelPrompts {
   fit(pictures: readonly LabelledPicture[], options: FitPromptOptions): Promise<Job>;
 }
 
+/** What a deepfake model says of pictures and videos. */
+export interface DeepfakeModel {
+  readonly rules: VerdictRules;
+  /** @throws BallastError as FaceJudge.judgePictures */
+  judgePictures(files: readonly Uint8Array[], options: JudgeOptions): Promise<PicturesJudged>;
+  /** @throws BallastError as FaceJudge.judgeVideo */
+  judgeVideo(path: string, limits: VideoLimits, options: JudgeOptions): Promise<VideoJudged>;
+}
+
 /** A model that is loaded, warm and answering. */
 export interface ServedModel {
   readonly name: string;
@@ -56,6 +68,8 @@ export interface ServedModel {
   readonly provider: string;
   /** Undefined where model.yaml has no coordinator. */
   readonly prompts: ModelPrompts | undefined;
+  /** Undefined where its task is another. */
+  readonly deepfake: DeepfakeModel | undefined;
 
   /**
    * Decodes and answers encoded files.

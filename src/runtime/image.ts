@@ -23,8 +23,8 @@ export const MAX_IMAGE_PIXELS = 100_000_000;
 // libvips' own threads and its cache would fight with the inference threads for the same cores.
 sharp.concurrency(1);
 sharp.cache(false);
-// More decodes at once than there are cores only fight over locks and caches.
-const decodes = new Lanes(availableParallelism());
+/** Decodes take turns here: more at once than there are cores only fight over locks and caches. */
+export const decodes = new Lanes(availableParallelism());
 
 sharp.block({ operation: ['VipsForeignLoad'] });
 sharp.unblock({
@@ -71,7 +71,7 @@ export class ImageDecoder {
     if (bytes.length === 0) throw new BallastError('invalid-input', `${where} is empty (0 bytes).`);
     const small = channels === 'grey' ? undefined : await decodeSmallJpeg(bytes, width, height);
     if (small !== undefined) {
-      this.normalise(small, 4, out, offset);
+      this.write(small, 4, out, offset);
       return;
     }
     try {
@@ -88,14 +88,17 @@ export class ImageDecoder {
           .raw()
           .toBuffer({ resolveWithObject: true }),
       );
-      this.normalise(data, info.channels, out, offset);
+      this.write(data, info.channels, out, offset);
     } catch (error) {
       throw imageError(error, where);
     }
   }
 
-  /** Spreads 8-bit interleaved pixels over the sample's channels through the table of levels. */
-  private normalise(
+  /**
+   * Writes a sample from pixels that are decoded and of its size already.
+   * @param pixels - `[height, width, pixelChannels]`, 8 bits, RGB or RGBA, or grey where there is one channel
+   */
+  write(
     pixels: Uint8Array | Uint8ClampedArray,
     pixelChannels: number,
     out: Float32Array,
@@ -115,7 +118,8 @@ export class ImageDecoder {
   }
 }
 
-function imageError(error: unknown, where: string): BallastError {
+/** What is told of a picture that libvips cannot decode. */
+export function imageError(error: unknown, where: string): BallastError {
   if (error instanceof BallastError) return error;
   const message = messageOf(error);
   if (/pixel limit/i.test(message)) {

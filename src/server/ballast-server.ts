@@ -13,6 +13,7 @@ import { close, listen, type Listening } from './lifecycle.js';
 import type { Metrics } from './metrics.js';
 import { ParsingThread } from './parsing/parsing-thread.js';
 import { allRoutes } from './routes/all.js';
+import { VideoSlots } from './video-upload.js';
 
 // Proxies keep idle connections for a minute: ours must live longer, or they send requests into closed ones.
 const KEEP_ALIVE_MS = 75_000;
@@ -52,6 +53,9 @@ export function ballastServer(parts: ServerParts): BallastServer {
     ...parts,
     parsing: new ParsingThread(),
     bodies: new BodyBudget(config.maxPendingMb * 1e6, () => {
+      metrics.rejected('queue-full');
+    }),
+    videos: new VideoSlots(config.maxVideos, () => {
       metrics.rejected('queue-full');
     }),
     lifecycle: { draining: false },

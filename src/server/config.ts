@@ -61,6 +61,15 @@ export const serverConfigSchema = z.strictObject({
   maxFiles: numeric(z.int().min(1).max(100_000))
     .default(256)
     .meta({ description: 'files that a predict request may have', argument: 'N' }),
+  maxVideoMb: numeric(z.number().min(0.001).max(1_048_576))
+    .default(512)
+    .meta({ description: 'megabytes that a video may have', argument: 'MB' }),
+  maxVideoSeconds: numeric(z.number().min(0.1).max(86_400))
+    .default(3600)
+    .meta({ description: 'seconds that a video may last', argument: 'SECONDS' }),
+  maxVideos: numeric(z.int().min(1).max(1000))
+    .default(4)
+    .meta({ description: 'videos that are taken in or judged at once', argument: 'N' }),
   maxStreams: numeric(z.int().min(1).max(10_000_000))
     .default(10_000)
     .meta({ description: 'streams kept; the least recently used goes first', argument: 'N' }),

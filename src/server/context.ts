@@ -4,6 +4,7 @@ import type { BodyBudget } from './body-budget.js';
 import type { ServerConfig } from './config.js';
 import type { Metrics } from './metrics.js';
 import type { Exchange } from './route.js';
+import type { VideoSlots } from './video-upload.js';
 import type { ParsingThread } from './parsing/parsing-thread.js';
 
 /** What the routes of one server share. */
@@ -16,6 +17,8 @@ export interface ServerContext {
   readonly parsing: ParsingThread;
   /** Bytes of the bodies in flight. */
   readonly bodies: BodyBudget;
+  /** Videos in the server. */
+  readonly videos: VideoSlots;
   readonly lifecycle: Lifecycle;
   /** Requests that are not answered yet. */
   readonly inFlight: Set<Exchange>;

@@ -1,11 +1,13 @@
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
 import { TIMED, type BatchResult, type PipelineObserver } from '../pipeline/batch.js';
+import type { Verdict } from '../deepfake/verdict.js';
 import type { Models } from '../pipeline/serving.js';
 import type { Matrix } from '../runtime/tensor.js';
 
 const SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
 const SAMPLES = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512];
 const ITERATIONS = [1, 2, 3, 5, 8, 13, 21, 34, 55, 100, 200, 1000];
+const SCORES = [0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 1];
 const PROBABILITIES = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1];
 
 /** Why a request was turned away. */
@@ -30,6 +32,8 @@ export class Metrics implements PipelineObserver {
   private readonly unset: Counter<'model'>;
   private readonly queries: Counter<'model' | 'purpose'>;
   private readonly confidence: Histogram<'model' | 'output'>;
+  private readonly deepfakeScore: Histogram<'model'>;
+  private readonly verdicts: Counter<'model' | 'media' | 'verdict'>;
 
   constructor() {
     const registers = [this.registry];
@@ -119,6 +123,19 @@ export class Metrics implements PipelineObserver {
       buckets: PROBABILITIES,
       registers,
     });
+    this.deepfakeScore = new Histogram({
+      name: 'ballast_deepfake_score',
+      help: 'Probability of fake of a picture or video in which a face was found',
+      labelNames: ['model'],
+      buckets: SCORES,
+      registers,
+    });
+    this.verdicts = new Counter({
+      name: 'ballast_deepfake_verdicts_total',
+      help: 'Pictures and videos judged, by what was said of them',
+      labelNames: ['model', 'media', 'verdict'],
+      registers,
+    });
     for (const reason of ['queue-full', 'deadline', 'draining', 'too-large'] as const) {
       this.rejections.inc({ reason }, 0);
     }
@@ -180,6 +197,12 @@ export class Metrics implements PipelineObserver {
 
   promptQueries(model: string, purpose: 'fit' | 'serve', pictures: number): void {
     this.queries.inc({ model, purpose }, pictures);
+  }
+
+  /** A picture or a video was judged. */
+  judged(model: string, media: 'image' | 'video', verdict: Verdict, score: number | undefined): void {
+    this.verdicts.inc({ model, media, verdict }, 1);
+    if (score !== undefined) this.deepfakeScore.observe({ model }, score);
   }
 
   answered(model: string, result: BatchResult): void {

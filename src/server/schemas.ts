@@ -101,6 +101,14 @@ export const predictResponseSchema = z
           samples: z.int().meta({ description: "samples that took part, with the stream's before them" }),
           iterations: z.int(),
           changed: z.int().meta({ description: 'samples whose class changed' }),
+          window: z.number().min(1).optional().meta({
+            description:
+              'with window: auto: samples that one was adapted with, itself counted, on average; 1 where none was',
+          }),
+          decision: z.enum(['runs', 'some-runs', 'shuffled', 'alone']).optional().meta({
+            description:
+              'with window: auto: whether all, some or none of the samples are in runs that agree; alone: nothing to compare with',
+          }),
         })
         .optional(),
       smoothing: z

@@ -1,11 +1,10 @@
-import { spawn } from 'node:child_process';
 import { BallastError, messageOf } from '../../errors.js';
+import { FfmpegProcess, isNotInstalled, lastComplaint } from '../ffmpeg-process.js';
 import { inTurns } from './in-turns.js';
 
 /** Milliseconds that ffmpeg may take for a recording. */
 const TIME_LIMIT_MS = 20_000;
-/** Bytes of its complaints that are kept, and of a single allocation of its. */
-const MAX_COMPLAINT = 4_096;
+/** Bytes of a single allocation of its. */
 const MAX_ALLOCATION = 1 << 28;
 const VALUES_A_TURN = 1 << 18;
 
@@ -65,42 +64,18 @@ async function runFfmpeg(
   { sampleRate, most, signal, timeLimitMs = TIME_LIMIT_MS }: FfmpegOptions,
 ): Promise<Outcome> {
   const out = Buffer.from(new ArrayBuffer(most * 4));
-  let [filled, complaint] = [0, ''];
-  let failure: Outcome['failure'];
-  await new Promise<void>((resolve) => {
-    // Nothing of this server's environment but where ffmpeg and its libraries are.
-    const { PATH, LD_LIBRARY_PATH } = process.env;
-    const ffmpeg = spawn('ffmpeg', ffmpegArguments(sampleRate, most), {
-      stdio: ['pipe', 'pipe', 'pipe'],
-      env: { PATH, LD_LIBRARY_PATH },
-    });
-    const kill = (): void => void ffmpeg.kill('SIGKILL');
-    const timer = setTimeout(() => {
-      failure = 'too slow';
-      kill();
-    }, timeLimitMs);
-    signal?.addEventListener('abort', kill, { once: true });
-    const end = (): void => {
-      clearTimeout(timer);
-      signal?.removeEventListener('abort', kill);
-      resolve();
-    };
-    ffmpeg.on('error', (error) => {
-      failure ??= error;
-      end();
-    });
-    ffmpeg.on('close', end);
-    ffmpeg.stdout.on('data', (chunk: Buffer) => {
-      filled += chunk.copy(out, filled);
-      if (filled === out.length) kill();
-    });
-    ffmpeg.stderr.setEncoding('utf8').on('data', (text: string) => {
-      complaint = (complaint + text).slice(-MAX_COMPLAINT);
-    });
-    // It may end before it has read all: what it has to say of that, it says elsewhere.
-    ffmpeg.stdin.on('error', ignore);
-    ffmpeg.stdin.end(bytes);
+  let filled = 0;
+  const args = ffmpegArguments(sampleRate, most);
+  const ffmpeg = new FfmpegProcess({ program: 'ffmpeg', args, input: true, signal, timeLimitMs });
+  ffmpeg.stdout.on('data', (chunk: Buffer) => {
+    filled += chunk.copy(out, filled);
+    if (filled === out.length) ffmpeg.kill();
   });
+  // It may end before it has read all: what it has to say of that, it says elsewhere.
+  ffmpeg.stdin.on('error', ignore);
+  ffmpeg.stdin.end(bytes);
+  await ffmpeg.closed;
+  const { complaint, failure } = ffmpeg;
   return { samples: new Float32Array(out.buffer, 0, filled >> 2), complaint, failure };
 }
 
@@ -114,7 +89,7 @@ function ffmpegArguments(sampleRate: number, most: number): string[] {
 }
 
 function notStarted(error: Error, name: string): BallastError {
-  return 'code' in error && error.code === 'ENOENT'
+  return isNotInstalled(error)
     ? new BallastError(
         'unsupported-media-type',
         `${name} is no WAV file of PCM, IEEE float, A-law or µ-law. Send WAV; other formats are decoded by ffmpeg, which is not installed on this server.`,
@@ -126,11 +101,7 @@ function notStarted(error: Error, name: string): BallastError {
 }
 
 function noSound(complaint: string, name: string): BallastError {
-  const lines = complaint.split('\n').map((line) => line.replace(/^\[[^\]]*\]\s*/, '').trim());
-  const said = lines
-    .filter((line) => line !== '')
-    .at(-1)
-    ?.slice(0, 200);
+  const said = lastComplaint(complaint);
   if (/matches no streams/.test(complaint)) {
     return new BallastError('unsupported-media-type', `${name} holds no sound.`);
   }

@@ -1,5 +1,7 @@
 import type { ServerContext } from '../context.js';
 import type { Route } from '../route.js';
+import { deepfakeRoutes } from './deepfake.js';
+import { deepfakePageRoutes } from './deepfake-page.js';
 import { docsRoutes } from './docs.js';
 import { healthRoutes } from './health.js';
 import { inferRoutes } from './infer.js';
@@ -20,9 +22,10 @@ export function allRoutes(context: ServerContext): Route[] {
     ...modelRoutes(context),
     ...repositoryRoutes(context),
     ...streamRoutes(context),
+    ...deepfakeRoutes(context),
     ...promptRoutes(context),
     ...jobRoutes(context),
     ...metricsRoutes(context),
   ];
-  return [...routes, ...docsRoutes(routes)];
+  return [...routes, ...docsRoutes(routes), ...deepfakePageRoutes()];
 }

@@ -18,6 +18,7 @@ a { color: #0b5cad; }
 <p>Keeps a pretrained model steady when the field moves.</p>
 <ul>
 <li><a href="docs">Try the API</a>, described by <a href="openapi.json">OpenAPI</a></li>
+<li><a href="deepfake">Real or fake?</a> Drop a picture or a video, see what a deepfake model says of its faces</li>
 <li><a href="v1/models">The models</a> that are served</li>
 <li><a href="v2">Open Inference Protocol</a>, <a href="v2/health/ready">readiness</a></li>
 <li><a href="metrics">Metrics</a> for Prometheus</li>

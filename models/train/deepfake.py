@@ -1,0 +1,366 @@
+"""Train the small deepfake detector on real faces and fakes blended from them.
+
+    python models/train/deepfake.py --data DIR --work DIR --out models/deepfake
+
+Needs ``faces.zip``, and ``face-detector.pt`` of ``face_detector.py`` in the same
+``--work``. After GenD (Yermakov et al., WACV 2026) as far as it applies to a
+network without pretraining: L2-normalised features, a linear layer to two
+logits, cross-entropy with the alignment and uniformity losses on the
+hypersphere, and batches of pairs, a real face and a fake made from the same
+picture. No fake of the archive is learnt from: they are what it is measured on.
+A checkpoint an epoch; the same command run again goes on.
+"""
+
+import argparse
+import json
+import os
+import time
+import warnings
+from pathlib import Path
+
+import numpy as np
+import onnx
+import torch
+from PIL import Image
+from torch import nn
+from torch.nn import functional as F
+
+import blended
+import face_detector
+import faces
+
+SIZE = 128
+# Crops are kept wider, so that a training picture can be shifted and turned without a border.
+WIDE = 160
+REAL = ("lfw/real", "ciplab/real", "ffhq-stylegan2/real")
+MEAN, DEVIATION = 0.45, 0.25
+
+
+# ---------------------------------------------------------------- the crops
+
+
+def crops(args, kind, detector):
+    """``(crops uint8 [N, 3, WIDE, WIDE], names)`` of the faces that the detector finds in a set, aligned."""
+    kept = args.work / f"crops-{kind.replace('/', '-')}.npz"
+    if kept.exists():
+        with np.load(kept) as arrays:
+            return arrays["crops"], arrays["names"].tolist()
+    pictures, names = faces.load(args.data, kind, args.work)
+    target = faces.crop_points(SIZE) + (WIDE - SIZE) / 2
+    found, chosen = [], []
+    for i in range(0, len(names), 32):
+        batch = torch.from_numpy(pictures[i : i + 32][..., ::-1].transpose(0, 3, 1, 2).copy())
+        edge = face_detector.CANVAS - batch.shape[-1]
+        batch = F.pad(batch, (0, edge, 0, edge))
+        for j, (boxes, marks, scores) in enumerate(face_detector.detect(detector, batch)):
+            if not len(boxes):
+                continue
+            middle = ((boxes[:, :2] + boxes[:, 2:]) / 2 - 125).norm(dim=1)
+            best = int((middle - 60 * scores).argmin())
+            if middle[best] > 70:
+                continue
+            matrix = faces.similarity(marks[best].numpy(), target)
+            crop = faces.warped(Image.fromarray(pictures[i + j]), matrix, WIDE)
+            found.append(np.asarray(crop).transpose(2, 0, 1))
+            chosen.append(names[i + j])
+    found = np.stack(found)
+    print(f"{kind}: {len(found)} faces in {len(names)} pictures", flush=True)
+    part = kept.with_suffix(".part.npz")
+    np.savez(part, crops=found, names=np.array(chosen))
+    os.replace(part, kept)
+    return found, chosen
+
+
+def side(args, kind, detector, test):
+    pictures, names = crops(args, kind, detector)
+    pick = [i for i, name in enumerate(names) if faces.held_out(name) == test]
+    return torch.from_numpy(pictures[pick]), [names[i] for i in pick]
+
+
+def middle(wide):
+    edge = (WIDE - SIZE) // 2
+    return wide[..., edge : edge + SIZE, edge : edge + SIZE]
+
+
+def normalised(pictures):
+    return ((pictures - MEAN) / DEVIATION).contiguous(memory_format=torch.channels_last)
+
+
+# -------------------------------------------------------------- the network
+
+
+class Step(nn.Module):
+    """Two 3x3 convolutions beside a way through."""
+
+    def __init__(self, width):
+        super().__init__()
+        self.one, self.two = face_detector.layer(width, width), face_detector.layer(width, width)
+        self.two[2] = nn.Identity()
+
+    def forward(self, x):
+        return F.relu(x + self.two(self.one(x)))
+
+
+class Detector(nn.Module):
+    """Aligned faces ``[N, 3, 128, 128]`` to logits ``[N, 2]``, real and fake, of features on the sphere."""
+
+    WIDTHS = (24, 48, 96, 160)
+
+    def __init__(self):
+        super().__init__()
+        layers, cin = [face_detector.layer(3, 24, 2)], 24
+        for i, width in enumerate(self.WIDTHS):
+            if i:
+                layers.append(face_detector.layer(cin, width, 2))
+            layers.append(Step(width))
+            cin = width
+        self.body, self.head = nn.Sequential(*layers), nn.Linear(cin, 2)
+        nn.init.normal_(self.head.weight, std=2 / cin**0.5)
+
+    def features(self, x):
+        return F.normalize(self.body(x).mean((2, 3)))
+
+    def forward(self, x):
+        return self.head(self.features(x))
+
+
+def sphere_losses(features, labels):
+    """Alignment, the mean squared distance within a class, and uniformity (Wang and Isola, ICML 2020)."""
+    distance = torch.cdist(features, features).square()
+    same = (labels[:, None] == labels[None, :]) & ~torch.eye(len(labels), dtype=torch.bool)
+    other = torch.triu(torch.ones_like(same), 1)
+    return distance[same].mean(), distance[other].mul(-2).exp().mean().log()
+
+
+# ------------------------------------------------------------- the training
+
+
+def draw_pairs(real, others, gen):
+    """Real faces ``[N]`` and a fake of each ``[N]``, wide, as they would come."""
+    kinds = torch.tensor((0, 0, 0, 0, 0, 0, 1, 1, 2, 2))[torch.randint(10, (len(real),), generator=gen)]
+    fake = blended.fakes(real, others, kinds, gen)
+    both = torch.cat((real, fake))
+    turned = blended.chance(gen, 0.5, len(real)).repeat(2)
+    both = torch.where(blended.view(turned), both.flip(-1), both)
+    both = blended.warp(both, gen, (0.03, 0.03), 0.07, 5)
+    return blended.developed(middle(both), gen), kinds
+
+
+def train(args, network, real):
+    opt = torch.optim.AdamW(network.parameters(), args.rate, weight_decay=0.05)
+    steps = len(real) // args.pairs
+    plan = torch.optim.lr_scheduler.OneCycleLR(opt, args.rate, total_steps=args.epochs * steps, pct_start=0.15)
+    average = torch.optim.swa_utils.AveragedModel(
+        network, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.995), use_buffers=True)
+    path, first = args.work / "deepfake.pt", 0
+    if path.exists():
+        kept = torch.load(path, weights_only=True)
+        network.load_state_dict(kept["network"])
+        average.load_state_dict(kept["average"])
+        opt.load_state_dict(kept["optimizer"])
+        plan.load_state_dict(kept["plan"])
+        first = kept["epoch"]
+    for epoch in range(first, args.epochs):
+        start, total, hits = time.time(), 0.0, 0
+        loader = iter(torch.utils.data.DataLoader(Pairs(args, real, epoch), None, num_workers=1, prefetch_factor=4))
+        network.train()
+        for _ in range(steps):
+            pictures = next(loader)
+            labels = torch.arange(2).repeat_interleave(args.pairs)
+            with torch.autocast("cpu", torch.bfloat16, enabled=args.bf16):
+                features = network.features(normalised(pictures.float() / 255))
+            features = features.float()
+            logits = network.head(features)
+            align, uniform = sphere_losses(features, labels)
+            loss = F.cross_entropy(logits, labels) + 0.1 * align + 0.05 * uniform
+            opt.zero_grad(set_to_none=True)
+            loss.backward()
+            nn.utils.clip_grad_norm_(network.parameters(), 5.0)
+            opt.step()
+            plan.step()
+            average.update_parameters(network)
+            total += loss.item()
+            hits += (logits.argmax(1) == labels).sum().item()
+        print(f"epoch {epoch + 1}/{args.epochs}  loss {total / steps:.4f}  right {hits / steps / args.pairs / 2:.4f}"
+              f"  {time.time() - start:.0f} s", flush=True)
+        torch.save({"network": network.state_dict(), "average": average.state_dict(), "optimizer": opt.state_dict(),
+                    "plan": plan.state_dict(), "epoch": epoch + 1}, path.with_suffix(".part"))
+        os.replace(path.with_suffix(".part"), path)
+    network.load_state_dict(average.module.state_dict())
+    return network.eval()
+
+
+class Pairs(torch.utils.data.IterableDataset):
+    """An epoch's batches, uint8 ``[2 * pairs, 3, 128, 128]``, the real faces first; seeded by epoch."""
+
+    def __init__(self, args, real, epoch):
+        super().__init__()
+        self.args, self.real, self.epoch = args, real, epoch
+
+    def __iter__(self):
+        gen = torch.Generator().manual_seed(self.args.seed * 7_919 + self.epoch)
+        order = torch.randperm(len(self.real), generator=gen)
+        for i in range(0, len(order) - self.args.pairs + 1, self.args.pairs):
+            pick = order[i : i + self.args.pairs]
+            # The other face of a swap comes from anywhere.
+            others = self.real[torch.randint(len(self.real), (len(pick),), generator=gen)]
+            pictures, _ = draw_pairs(self.real[pick].float() / 255, others.float() / 255, gen)
+            yield (pictures * 255).round().to(torch.uint8)
+
+
+# ---------------------------------------------------------- the measurement
+
+
+@torch.no_grad()
+def logits_of(network, pictures):
+    return torch.cat([network(normalised(part)) for part in pictures.split(64)])
+
+
+def margins(network, pictures):
+    """Logit of fake less logit of real, ``[N]``."""
+    logits = logits_of(network, pictures)
+    return (logits[:, 1] - logits[:, 0]).double().numpy()
+
+
+def auroc(real, fake):
+    """The chance that a fake scores above a real face; a tie counts half."""
+    order = np.sort(real)
+    below = np.searchsorted(order, fake, "left") + np.searchsorted(order, fake, "right")
+    return below.mean() / 2 / len(real)
+
+
+def ece(probability, label, bins=15):
+    """Expected calibration error of the probability of fake, in bins of equal width."""
+    at = np.minimum((probability * bins).astype(int), bins - 1)
+    return sum(abs(probability[at == b].mean() - label[at == b].mean()) * (at == b).mean()
+               for b in range(bins) if (at == b).any())
+
+
+def plain_fakes(wide, kind, seed):
+    """Fakes of one kind from wide crops in [0, 1], of these crops' own people; neither turned nor developed."""
+    gen = torch.Generator().manual_seed(seed)
+    others = wide[torch.randperm(len(wide), generator=gen)]
+    kinds = torch.full((len(wide),), blended.KINDS.index(kind))
+    return torch.cat([blended.fakes(a, b, k, gen) for a, b, k in zip(wide.split(64), others.split(64), kinds.split(64))])
+
+
+def once_more(pictures, quality=90):
+    """Saved again as JPEG, both classes alike, so that compression tells nothing."""
+    return torch.stack([blended.jpeg(p, quality) for p in pictures])
+
+
+def measured(args, network, detector):
+    """AUROC on faces of people that were never seen, by set and kind of fake."""
+    rows, everything = {}, {"real": [], "fake": []}
+    for kind in REAL:
+        wide = side(args, kind, detector, True)[0].float() / 255
+        real = margins(network, once_more(middle(wide)))
+        everything["real"].append(real)
+        for how in blended.KINDS:
+            fake = margins(network, once_more(middle(plain_fakes(wide, how, 7))))
+            rows[f"{kind}: {how}-blended"] = (auroc(real, fake), len(real), len(fake))
+            if how == "self":
+                everything["fake"].append(fake)
+    for real_kind, fake_kind in (("ciplab/real", "ciplab/fake"), ("ffhq-stylegan2/real", "ffhq-stylegan2/fake")):
+        # Nothing was learnt from the fakes: all of them are measured on.
+        real = margins(network, once_more(middle(side(args, real_kind, detector, True)[0].float() / 255)))
+        pictures, names = crops(args, fake_kind, detector)
+        fake = margins(network, once_more(middle(torch.from_numpy(pictures).float() / 255)))
+        rows[fake_kind] = (auroc(real, fake), len(real), len(fake))
+        for level in ("easy", "mid", "hard") if fake_kind.startswith("ciplab") else ():
+            pick = np.array([Path(name).name.startswith(level) for name in names])
+            rows[f"{fake_kind}, {level}"] = (auroc(real, fake[pick]), len(real), int(pick.sum()))
+    real, fake = (np.concatenate(everything[k]) for k in ("real", "fake"))
+    rows["all sets: self-blended"] = (auroc(real, fake), len(real), len(fake))
+    return rows, real, fake
+
+
+def calibrate(args, network, kept_back):
+    """Fits temperature and offset on faces of the training side that were kept back; returns the margins."""
+    gen = torch.Generator().manual_seed(99)
+    drawn = []
+    for _ in range(3):
+        others = kept_back[torch.randperm(len(kept_back), generator=gen)].float() / 255
+        pictures, _ = draw_pairs(kept_back.float() / 255, others, gen)
+        drawn.append(margins(network, pictures))
+    n = len(kept_back)
+    real = np.concatenate([d[:n] for d in drawn])
+    fake = np.concatenate([d[n:] for d in drawn])
+    x = torch.tensor(np.concatenate((real, fake)))
+    y = torch.tensor(np.concatenate((np.zeros_like(real), np.ones_like(fake))))
+    fit = torch.tensor((1.0, 0.0), dtype=torch.float64, requires_grad=True)
+    opt = torch.optim.LBFGS([fit], max_iter=100)
+
+    def closure():
+        opt.zero_grad()
+        loss = F.binary_cross_entropy_with_logits(fit[0] * x + fit[1], y)
+        loss.backward()
+        return loss
+
+    opt.step(closure)
+    scale, offset = fit.detach().tolist()
+    with torch.no_grad():
+        network.head.weight.mul_(scale)
+        network.head.bias.mul_(scale).add_(torch.tensor((-offset / 2, offset / 2)))
+    return scale * real + offset, scale * fake + offset
+
+
+def export(network, path):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(network, (torch.zeros(2, 3, SIZE, SIZE),), str(path), input_names=["image"],
+                          output_names=["logits"], opset_version=17, dynamo=False,
+                          dynamic_axes={"image": {0: "N"}, "logits": {0: "N"}})
+    file = onnx.load(path)
+    file.doc_string = ""
+    onnx.checker.check_model(file, full_check=True)
+    onnx.save(file, path)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--pairs", type=int, default=32)
+    parser.add_argument("--epochs", type=int, default=30)
+    parser.add_argument("--rate", type=float, default=2e-3)
+    parser.add_argument("--no-bf16", dest="bf16", action="store_false")
+    args = parser.parse_args()
+    args.work.mkdir(parents=True, exist_ok=True)
+    torch.set_num_threads(args.threads)
+    torch.manual_seed(args.seed)
+    detector = face_detector.FaceDetector()
+    detector.load_state_dict(torch.load(args.work / "face-detector.pt", weights_only=True)["network"])
+    detector.eval()
+    real = torch.cat([side(args, kind, detector, False)[0] for kind in REAL])
+    # A tenth is kept back to calibrate with.
+    back = torch.arange(len(real)) % 10 == 0
+    network = Detector().to(memory_format=torch.channels_last)
+    print(f"{len(real)} real faces, {sum(p.numel() for p in network.parameters()) / 1e6:.3f} M parameters", flush=True)
+    network = train(args, network, real[~back])
+    held_real, held_fake = calibrate(args, network, real[back])
+    rows, test_real, test_fake = measured(args, network, detector)
+    for name, (value, reals, fakes) in rows.items():
+        print(f"{name:42} AUROC {value:.3f}  ({reals} real, {fakes} fake)")
+    probability = 1 / (1 + np.exp(-np.concatenate((test_real, test_fake))))
+    label = np.concatenate((np.zeros_like(test_real), np.ones_like(test_fake)))
+    error = ece(probability, label)
+    # Sure of fake: one real face in twenty of those kept back; sure of real: one fake in seven of those.
+    low, high = (float(1 / (1 + np.exp(-q))) for q in (np.quantile(held_fake, 1 / 7), np.quantile(held_real, 0.95)))
+    print(f"expected calibration error {error:.3f}; unsure from {low:.3f} to {high:.3f}")
+    for name, values in (("real", test_real), ("self-blended", test_fake)):
+        p = 1 / (1 + np.exp(-values))
+        print(f"{name}: said real {np.mean(p < low):.3f}, unsure {np.mean((p >= low) & (p < high)):.3f}, "
+              f"fake {np.mean(p >= high):.3f}; above one half {np.mean(p >= 0.5):.3f}")
+    from networks import fold
+    export(fold(network), args.out / "classifier.onnx")
+    (args.work / "deepfake.json").write_text(json.dumps({"auroc": {k: v[0] for k, v in rows.items()}, "ece": error,
+                                                         "unsure": (low, high)}, indent=1))
+
+
+if __name__ == "__main__":
+    main()
