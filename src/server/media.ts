@@ -60,7 +60,7 @@ function expectVideo({ config }: ServerContext, { req, res }: Exchange): void {
 }
 
 class MediaForm {
-  private readonly pictures: Buffer[] = [];
+  private readonly pictures: Promise<Buffer>[] = [];
   private video: Promise<UploadedVideo> | undefined;
   private failure: BallastError | undefined;
   private held = 0;
@@ -99,7 +99,7 @@ class MediaForm {
     }
     if (video !== undefined) return { kind: 'video', video };
     if (this.pictures.length === 0) throw nothing();
-    return { kind: 'pictures', files: this.pictures };
+    return { kind: 'pictures', files: await Promise.all(this.pictures) };
   }
 
   private openParser(): BusboyInstance {
@@ -174,7 +174,13 @@ class MediaForm {
         this.failure = error as BallastError;
       }
     });
-    stream.on('end', () => this.pictures.push(Buffer.concat(chunks)));
+    this.pictures.push(
+      new Promise((resolve) => {
+        stream.on('end', () => {
+          resolve(Buffer.concat(chunks));
+        });
+      }),
+    );
     // Told by the parser as well.
     stream.on('error', () => undefined);
   }
