@@ -38,6 +38,7 @@ FROM scratch AS app
 COPY --from=dependencies /app/node_modules /node_modules
 COPY --from=build /app/dist /dist
 COPY package.json LICENSE /
+COPY pages /pages
 
 FROM ${CUDA_IMAGE} AS cuda
 WORKDIR /app

@@ -21,6 +21,20 @@ export default tseslint.config(
     },
   },
   {
+    // What browsers read as it is: no types, and the names that browsers have.
+    files: ['pages/**/*.js'],
+    ...tseslint.configs.disableTypeChecked,
+    languageOptions: {
+      ...tseslint.configs.disableTypeChecked.languageOptions,
+      globals: Object.fromEntries(
+        [
+          ...['AbortController', 'DOMException', 'FormData', 'ResizeObserver', 'URL', 'URLSearchParams'],
+          ...['XMLHttpRequest', 'document', 'fetch', 'requestAnimationFrame'],
+        ].map((name) => [name, 'readonly']),
+      ),
+    },
+  },
+  {
     files: ['vitest.config.ts'],
     rules: { 'no-restricted-syntax': 'off' },
   },

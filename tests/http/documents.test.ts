@@ -39,7 +39,7 @@ describe('the OpenAPI document', () => {
         ? []
         : Object.keys(route.methods).map((method) => `${method} ${route.path.replace(/:(\w+)/g, '{$1}')}`),
     );
-    const pages = mounted.filter((route) => /^get \/(docs.*)?$/.test(route));
+    const pages = mounted.filter((route) => /^get \/((docs|deepfake).*)?$/.test(route));
     expect(described.toSorted()).toEqual(mounted.filter((route) => !pages.includes(route)).toSorted());
     expect(described.length).toBeGreaterThan(15);
   });
@@ -69,7 +69,7 @@ describe('the OpenAPI document', () => {
 
 describe('pages', () => {
   it('are served from the package alone, under a strict policy', async () => {
-    for (const path of ['/', '/docs']) {
+    for (const path of ['/', '/docs', '/deepfake']) {
       const response = await fetch(`${server.url}${path}`);
       const page = await response.text();
       expect(response.status).toBe(200);
