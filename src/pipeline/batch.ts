@@ -1,3 +1,4 @@
+import type { WindowDecision } from '../adapt/auto-window.js';
 import type { Matrix, TensorMap } from '../runtime/tensor.js';
 
 /** How one request wants to be served. Whatever is left out is as model.yaml says. */
@@ -30,6 +31,9 @@ export interface LameReport {
   readonly iterations: number;
   /** How many of the request's samples have another most probable class than before. */
   readonly changed: number;
+  /** With `window: auto`: samples that one was adapted with, itself counted, on average; and why. */
+  readonly window?: number;
+  readonly decision?: WindowDecision;
 }
 
 /** What two classifiers' mixture did to a batch. */
@@ -84,6 +88,8 @@ export interface BatchResult {
   readonly probabilities?: Matrix;
   /** Class probabilities `[N, K]` of the wrapped model alone. */
   readonly base?: Matrix;
+  /** Penultimate features `[N, D]` of the wrapped model; undefined where it serves without. */
+  readonly features?: Matrix;
   /** The model's own outputs, as far as the request asked for them. */
   readonly outputs: TensorMap;
   /** Weight of the robust classifier, `[N]`; undefined where nothing was mixed. */
@@ -95,6 +101,21 @@ export interface BatchResult {
   readonly smoothing?: SmoothingReport;
   readonly lame?: LameReport;
   readonly timings: StageTimings;
+}
+
+/** What a model's recent traffic is like. */
+export interface TrafficReading {
+  /** How diverse the predicted classes are, in (0, 1]: see ClassDiversity. */
+  readonly diversity: number | undefined;
+  /** Drift of the features over its threshold: see DriftWindow. */
+  readonly drift: number | undefined;
+}
+
+/** Where the latest reading of a model's traffic is to be had. */
+export interface TrafficSource {
+  readonly name: string;
+  readonly version: string;
+  read(): TrafficReading;
 }
 
 /** Tells nobody. */
@@ -118,4 +139,6 @@ export interface PipelineObserver {
   promptQueries(model: string, purpose: 'fit' | 'serve', pictures: number): void;
   /** A request's stages ended. */
   answered(model: string, result: BatchResult): void;
+  /** A model's traffic can be read off `source` until what comes back is called. Left out: nobody wants to know. */
+  watchTraffic?(source: TrafficSource): () => void;
 }

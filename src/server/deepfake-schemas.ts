@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { predictQuerySchema } from './schemas.js';
+import { predictQuerySchema, predictResponseSchema } from './schemas.js';
 
 /** Frames of a video that a request may have looked at. */
 const MOST_FRAMES = 128;
@@ -55,12 +55,7 @@ const face = z.object({
   person: z.int().optional().meta({ description: 'of a video: whose face it is, an index of `persons`' }),
 });
 
-const lameReport = z.object({
-  scope: z.enum(['request', 'stream']),
-  samples: z.int(),
-  iterations: z.int(),
-  changed: z.int(),
-});
+const lameReport = predictResponseSchema.shape.adaptation.shape.lame.unwrap();
 
 const spread = {
   score: score.meta({ description: 'the mean probability of fake over the frames' }),

@@ -1,6 +1,12 @@
+import {
+  AUTO_HISTORY,
+  planWindows,
+  type AdaptedWindow,
+} from '../../adapt/auto-window.js';
 import { lame } from '../../adapt/lame.js';
 import { BallastError } from '../../errors.js';
-import { argmax } from '../../runtime/matrix.js';
+import { argmax, rowsBetween } from '../../runtime/matrix.js';
+import type { Matrix } from '../../runtime/tensor.js';
 import type { LameConfig } from '../model-config.js';
 import type { Batch, Stage } from '../pipeline.js';
 import { lastRows, stackRows, type Samples, type StreamStore } from '../streams.js';
@@ -52,7 +58,8 @@ export class AdaptStage implements Stage {
       before.probabilities.cols === samples.probabilities.cols;
     const together = before !== undefined && fits ? stack(before, samples) : samples;
     await this.adapt(batch, together, 'stream');
-    this.streams.write(stream, this.model, together, this.config.window);
+    const { window } = this.config;
+    this.streams.write(stream, this.model, together, window === 'auto' ? AUTO_HISTORY : window);
   }
 
   /** Adapts all samples together and keeps the answers of the batch's own, which are the last. */
@@ -64,23 +71,67 @@ export class AdaptStage implements Stage {
         `LAME would adapt ${rows} samples together, and takes ${MAX_LAME_SAMPLES} at most; send fewer a request, or lame=off.`,
       );
     }
+    if (this.config.window === 'auto') {
+      await this.adaptInRuns(batch, samples, scope);
+      return;
+    }
     if (rows === 1) {
       batch.lame = { scope, samples: 1, iterations: 0, changed: 0 };
       return;
     }
     const { probabilities, iterations } = await lame(samples.probabilities, samples.features, this.config);
-    const own = lastRows(probabilities, batch.count);
-    const before = batch.probabilities!;
-    let changed = 0;
-    for (let row = 0; row < own.rows; row++) {
-      if (argmax(before, row) === argmax(own, row)) continue;
-      changed++;
-      // A certificate is for one input alone, and this answer depends on others.
-      if (batch.certificates) batch.certificates[row] = undefined;
-    }
-    batch.probabilities = own;
+    const changed = replace(batch, lastRows(probabilities, batch.count));
     batch.lame = { scope, samples: rows, iterations, changed };
   }
+
+  /** Adapts each run of samples by itself, as far as it is the batch's own, and leaves the others as they are. */
+  private async adaptInRuns(batch: Batch, samples: Samples, scope: 'request' | 'stream'): Promise<void> {
+    const { rows, cols } = samples.probabilities;
+    const { windows, decision, window } = await planWindows(samples.probabilities, {
+      own: batch.count,
+      k: this.config.k,
+    });
+    const before = rows - batch.count;
+    const own = lastRows(samples.probabilities, batch.count);
+    let iterations = 0;
+    for (const { begin, from, end } of windows) {
+      const adapted = await this.adaptWindow(samples, { begin, from, end });
+      own.data.set(adapted.kept.data, (from - before) * cols);
+      iterations = Math.max(iterations, adapted.iterations);
+    }
+    const changed = windows.length === 0 ? 0 : replace(batch, own);
+    batch.lame = {
+      ...{ scope, samples: rows, iterations, changed },
+      window: Math.round(window * 100) / 100,
+      decision,
+    };
+  }
+
+  private async adaptWindow(
+    { probabilities, features }: Samples,
+    { begin, from, end }: AdaptedWindow,
+  ): Promise<{ kept: Matrix; iterations: number }> {
+    const together = await lame(
+      rowsBetween(probabilities, begin, end),
+      rowsBetween(features, begin, end),
+      this.config,
+    );
+    return { kept: lastRows(together.probabilities, end - from), iterations: together.iterations };
+  }
+}
+
+/** Puts adapted probabilities into a batch; returns how many samples have another class than before. */
+function replace(batch: Batch, adapted: Matrix): number {
+  const before = batch.probabilities!;
+  let changed = 0;
+  for (let row = 0; row < adapted.rows; row++) {
+    if (argmax(before, row) === argmax(adapted, row)) continue;
+    changed++;
+    // A certificate is for one input alone, and this answer depends on others.
+    if (batch.certificates) batch.certificates[row] = undefined;
+  }
+  batch.probabilities = adapted;
+  return changed;
 }
 
 /** Starts LAME's thread and compiles its graphs, so that the first request does not wait for them. */

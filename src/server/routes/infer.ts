@@ -163,6 +163,7 @@ function adaptationParameters({
       lame_samples: lame.samples,
       lame_iterations: lame.iterations,
       lame_changed: lame.changed,
+      ...(lame.window !== undefined && { lame_window: lame.window, lame_decision: lame.decision }),
     }),
     ...(prompt && { prompt_version: prompt.version }),
     ...(smoothing && {

@@ -1,5 +1,5 @@
 import { fileURLToPath } from 'node:url';
-import sharp from 'sharp';
+import sharp, { type Sharp } from 'sharp';
 
 /** Where a face is drawn: the middle between its eyes and mouth, and about the width of its box. */
 export interface DrawnFace {
@@ -17,7 +17,7 @@ export async function drawnFaces(
   width: number,
   height: number,
   faces: readonly DrawnFace[],
-): Promise<sharp.Sharp> {
+): Promise<Sharp> {
   const layers = await Promise.all(
     faces.map(async ({ x, y, size }) => {
       const scale = size / 100;
