@@ -7,8 +7,9 @@ Needs ``faces.zip``, and ``face-detector.pt`` of ``face_detector.py`` in the sam
 network without pretraining: L2-normalised features, a linear layer to two
 logits, cross-entropy with the alignment and uniformity losses on the
 hypersphere, and batches of pairs, a real face and a fake made from the same
-picture. No fake of the archive is learnt from: they are what it is measured on.
-A checkpoint an epoch; the same command run again goes on.
+picture. First blended fakes alone are learnt from, and what that is worth on the
+archive's own fakes is measured; then a few of these come in beside them. A
+checkpoint an epoch; the same command run again goes on.
 """
 
 import argparse
@@ -33,6 +34,8 @@ SIZE = 128
 # Crops are kept wider, so that a training picture can be shifted and turned without a border.
 WIDE = 160
 REAL = ("lfw/real", "ciplab/real", "ffhq-stylegan2/real")
+# The archive's own fakes, the real pictures of the same source, and how many of each a batch of the second part has.
+OTHER = (("ciplab/real", "ciplab/fake", 8), ("ffhq-stylegan2/real", "ffhq-stylegan2/fake", 4))
 MEAN, DEVIATION = 0.45, 0.25
 
 
@@ -135,24 +138,24 @@ def sphere_losses(features, labels):
 # ------------------------------------------------------------- the training
 
 
-def draw_pairs(real, others, gen):
-    """Real faces ``[N]`` and a fake of each ``[N]``, wide, as they would come."""
+def draw_pairs(real, others, gen, more=()):
+    """Real faces ``[N]`` and a fake of each ``[N]``, as they would come; ``more`` real and fake ones between."""
     kinds = torch.tensor((0, 0, 0, 0, 0, 0, 1, 1, 2, 2))[torch.randint(10, (len(real),), generator=gen)]
     fake = blended.fakes(real, others, kinds, gen)
-    both = torch.cat((real, fake))
-    turned = blended.chance(gen, 0.5, len(real)).repeat(2)
+    both = torch.cat((real, *more[:1], fake, *more[1:]))
+    turned = blended.chance(gen, 0.5, len(both) // 2).repeat(2)
     both = torch.where(blended.view(turned), both.flip(-1), both)
     both = blended.warp(both, gen, (0.03, 0.03), 0.07, 5)
     return blended.developed(middle(both), gen), kinds
 
 
-def train(args, network, real):
-    opt = torch.optim.AdamW(network.parameters(), args.rate, weight_decay=0.05)
+def train(args, network, real, part, epochs, rate, others=()):
+    opt = torch.optim.AdamW(network.parameters(), rate, weight_decay=0.05)
     steps = len(real) // args.pairs
-    plan = torch.optim.lr_scheduler.OneCycleLR(opt, args.rate, total_steps=args.epochs * steps, pct_start=0.15)
+    plan = torch.optim.lr_scheduler.OneCycleLR(opt, rate, total_steps=epochs * steps, pct_start=0.15)
     average = torch.optim.swa_utils.AveragedModel(
         network, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.995), use_buffers=True)
-    path, first = args.work / "deepfake.pt", 0
+    path, first = args.work / f"{part}.pt", 0
     if path.exists():
         kept = torch.load(path, weights_only=True)
         network.load_state_dict(kept["network"])
@@ -160,13 +163,14 @@ def train(args, network, real):
         opt.load_state_dict(kept["optimizer"])
         plan.load_state_dict(kept["plan"])
         first = kept["epoch"]
-    for epoch in range(first, args.epochs):
-        start, total, hits = time.time(), 0.0, 0
-        loader = iter(torch.utils.data.DataLoader(Pairs(args, real, epoch), None, num_workers=1, prefetch_factor=4))
+    for epoch in range(first, epochs):
+        start, total, hits, count = time.time(), 0.0, 0, 0
+        pairs = Pairs(args, real, others, epoch)
+        loader = iter(torch.utils.data.DataLoader(pairs, None, num_workers=1, prefetch_factor=4))
         network.train()
         for _ in range(steps):
             pictures = next(loader)
-            labels = torch.arange(2).repeat_interleave(args.pairs)
+            labels = torch.arange(2).repeat_interleave(len(pictures) // 2)
             with torch.autocast("cpu", torch.bfloat16, enabled=args.bf16):
                 features = network.features(normalised(pictures.float() / 255))
             features = features.float()
@@ -181,7 +185,8 @@ def train(args, network, real):
             average.update_parameters(network)
             total += loss.item()
             hits += (logits.argmax(1) == labels).sum().item()
-        print(f"epoch {epoch + 1}/{args.epochs}  loss {total / steps:.4f}  right {hits / steps / args.pairs / 2:.4f}"
+            count += len(labels)
+        print(f"{part}: epoch {epoch + 1}/{epochs}  loss {total / steps:.4f}  right {hits / count:.4f}"
               f"  {time.time() - start:.0f} s", flush=True)
         torch.save({"network": network.state_dict(), "average": average.state_dict(), "optimizer": opt.state_dict(),
                     "plan": plan.state_dict(), "epoch": epoch + 1}, path.with_suffix(".part"))
@@ -191,11 +196,11 @@ def train(args, network, real):
 
 
 class Pairs(torch.utils.data.IterableDataset):
-    """An epoch's batches, uint8 ``[2 * pairs, 3, 128, 128]``, the real faces first; seeded by epoch."""
+    """An epoch's batches, uint8 ``[2N, 3, 128, 128]``, the real faces first; seeded by epoch."""
 
-    def __init__(self, args, real, epoch):
+    def __init__(self, args, real, others, epoch):
         super().__init__()
-        self.args, self.real, self.epoch = args, real, epoch
+        self.args, self.real, self.others, self.epoch = args, real, others, epoch
 
     def __iter__(self):
         gen = torch.Generator().manual_seed(self.args.seed * 7_919 + self.epoch)
@@ -203,9 +208,18 @@ class Pairs(torch.utils.data.IterableDataset):
         for i in range(0, len(order) - self.args.pairs + 1, self.args.pairs):
             pick = order[i : i + self.args.pairs]
             # The other face of a swap comes from anywhere.
-            others = self.real[torch.randint(len(self.real), (len(pick),), generator=gen)]
-            pictures, _ = draw_pairs(self.real[pick].float() / 255, others.float() / 255, gen)
+            swaps = self.real[torch.randint(len(self.real), (len(pick),), generator=gen)]
+            more = [torch.cat([self.some(side[k], side[2], gen) for side in self.others])
+                    for k in range(2)] if self.others else ()
+            pictures, _ = draw_pairs(self.real[pick].float() / 255, swaps.float() / 255, gen, more)
             yield (pictures * 255).round().to(torch.uint8)
+
+    @staticmethod
+    def some(faces, count, gen):
+        """Some of ``faces``, saved once more, since real and fake ones of the archive were not saved alike."""
+        pick = faces[torch.randint(len(faces), (count,), generator=gen)].float() / 255
+        quality = torch.randint(60, 92, (count,), generator=gen).tolist()
+        return torch.stack([blended.jpeg(p, q) for p, q in zip(pick, quality)])
 
 
 # ---------------------------------------------------------- the measurement
@@ -261,11 +275,10 @@ def measured(args, network, detector):
             rows[f"{kind}: {how}-blended"] = (auroc(real, fake), len(real), len(fake))
             if how == "self":
                 everything["fake"].append(fake)
-    for real_kind, fake_kind in (("ciplab/real", "ciplab/fake"), ("ffhq-stylegan2/real", "ffhq-stylegan2/fake")):
-        # Nothing was learnt from the fakes: all of them are measured on.
+    for real_kind, fake_kind, _ in OTHER:
         real = margins(network, once_more(middle(side(args, real_kind, detector, True)[0].float() / 255)))
-        pictures, names = crops(args, fake_kind, detector)
-        fake = margins(network, once_more(middle(torch.from_numpy(pictures).float() / 255)))
+        pictures, names = side(args, fake_kind, detector, True)
+        fake = margins(network, once_more(middle(pictures.float() / 255)))
         rows[fake_kind] = (auroc(real, fake), len(real), len(fake))
         for level in ("easy", "mid", "hard") if fake_kind.startswith("ciplab") else ():
             pick = np.array([Path(name).name.startswith(level) for name in names])
@@ -275,17 +288,23 @@ def measured(args, network, detector):
     return rows, real, fake
 
 
+def show(rows):
+    for name, (value, reals, fakes) in rows.items():
+        print(f"{name:42} AUROC {value:.3f}  ({reals} real, {fakes} fake)", flush=True)
+
+
 def calibrate(args, network, kept_back):
     """Fits temperature and offset on faces of the training side that were kept back; returns the margins."""
     gen = torch.Generator().manual_seed(99)
-    drawn = []
-    for _ in range(3):
-        others = kept_back[torch.randperm(len(kept_back), generator=gen)].float() / 255
-        pictures, _ = draw_pairs(kept_back.float() / 255, others, gen)
-        drawn.append(margins(network, pictures))
-    n = len(kept_back)
-    real = np.concatenate([d[:n] for d in drawn])
-    fake = np.concatenate([d[n:] for d in drawn])
+    wide, real, fake = kept_back.float() / 255, [], []
+    for _ in range(2):
+        # Half as after a long way, half as after a short one.
+        others = wide[torch.randperm(len(wide), generator=gen)]
+        far = margins(network, draw_pairs(wide, others, gen)[0])
+        real += [far[: len(wide)], margins(network, once_more(middle(wide)))]
+        near = plain_fakes(wide, "self", int(torch.randint(10_000, (1,), generator=gen)))
+        fake += [far[len(wide) :], margins(network, once_more(middle(near)))]
+    real, fake = np.concatenate(real), np.concatenate(fake)
     x = torch.tensor(np.concatenate((real, fake)))
     y = torch.tensor(np.concatenate((np.zeros_like(real), np.ones_like(fake))))
     fit = torch.tensor((1.0, 0.0), dtype=torch.float64, requires_grad=True)
@@ -328,6 +347,8 @@ def main():
     parser.add_argument("--pairs", type=int, default=32)
     parser.add_argument("--epochs", type=int, default=30)
     parser.add_argument("--rate", type=float, default=2e-3)
+    parser.add_argument("--more-epochs", type=int, default=10)
+    parser.add_argument("--more-rate", type=float, default=8e-4)
     parser.add_argument("--no-bf16", dest="bf16", action="store_false")
     args = parser.parse_args()
     args.work.mkdir(parents=True, exist_ok=True)
@@ -341,11 +362,16 @@ def main():
     back = torch.arange(len(real)) % 10 == 0
     network = Detector().to(memory_format=torch.channels_last)
     print(f"{len(real)} real faces, {sum(p.numel() for p in network.parameters()) / 1e6:.3f} M parameters", flush=True)
-    network = train(args, network, real[~back])
+    network = train(args, network, real[~back], "blended", args.epochs, args.rate)
+    print("blended fakes alone")
+    show(measured(args, network, detector)[0])
+    others = [(side(args, reals, detector, False)[0], side(args, fakes, detector, False)[0], count)
+              for reals, fakes, count in OTHER]
+    network = train(args, network, real[~back], "deepfake", args.more_epochs, args.more_rate, others)
     held_real, held_fake = calibrate(args, network, real[back])
     rows, test_real, test_fake = measured(args, network, detector)
-    for name, (value, reals, fakes) in rows.items():
-        print(f"{name:42} AUROC {value:.3f}  ({reals} real, {fakes} fake)")
+    print("with fakes of the archive")
+    show(rows)
     probability = 1 / (1 + np.exp(-np.concatenate((test_real, test_fake))))
     label = np.concatenate((np.zeros_like(test_real), np.ones_like(test_fake)))
     error = ece(probability, label)
@@ -356,8 +382,7 @@ def main():
         p = 1 / (1 + np.exp(-values))
         print(f"{name}: said real {np.mean(p < low):.3f}, unsure {np.mean((p >= low) & (p < high)):.3f}, "
               f"fake {np.mean(p >= high):.3f}; above one half {np.mean(p >= 0.5):.3f}")
-    from networks import fold
-    export(fold(network), args.out / "classifier.onnx")
+    export(network, args.out / "classifier.onnx")
     (args.work / "deepfake.json").write_text(json.dumps({"auroc": {k: v[0] for k, v in rows.items()}, "ece": error,
                                                          "unsure": (low, high)}, indent=1))
 
