@@ -1,8 +1,4 @@
-import {
-  AUTO_HISTORY,
-  planWindows,
-  type AdaptedWindow,
-} from '../../adapt/auto-window.js';
+import { AUTO_HISTORY, planWindows, type AdaptedWindow } from '../../adapt/auto-window.js';
 import { lame } from '../../adapt/lame.js';
 import { BallastError } from '../../errors.js';
 import { argmax, rowsBetween } from '../../runtime/matrix.js';

@@ -4,6 +4,7 @@ import { spreadOf } from '#ballast/deepfake/verdict.js';
 import { softmax, toMatrix } from '#ballast/runtime/matrix.js';
 import { encodeModel, GraphBuilder } from '#ballast/runtime/onnx/graph-builder.js';
 import { Session } from '#ballast/runtime/session.js';
+import type { Tensor } from '#ballast/runtime/tensor.js';
 
 /** How far an answer may be from the expected one. */
 interface Tolerance {
@@ -85,10 +86,11 @@ async function logitsOf(problem: HeadCase): Promise<ReturnType<typeof toMatrix>>
     ...{ file: headModel(problem), expose: [], providers: ['cpu'], threads: 1, spinMicroseconds: 0 },
   });
   try {
-    const features = {
-      ...{ type: 'float32', dims: [problem.frames, problem.width] },
+    const features: Tensor = {
+      type: 'float32',
+      dims: [problem.frames, problem.width],
       data: Float32Array.from(problem.features),
-    } as const;
+    };
     const { logits } = await session.run({ features }, ['logits']);
     return toMatrix(logits, 'logits');
   } finally {
