@@ -2,6 +2,7 @@
 import { Command, Option } from 'commander';
 import type { FitProgress } from './adapt/fit-prompt.js';
 import { BallastError, messageOf } from './errors.js';
+import { evalSettings } from './eval/options.js';
 import { providerSchema } from './pipeline/model-config.js';
 import type { ProviderChoice } from './runtime/providers.js';
 import { createServer } from './server/app.js';
@@ -127,6 +128,20 @@ const fit = program
   });
 for (const [name, { description }] of fitSettings) {
   fit.option(`--${name} <VALUE>`, `with --images: ${description}`);
+}
+
+const evaluation = program
+  .command('eval')
+  .description(
+    'measure on labelled pictures whether adaptation helps: every method, condition, order of arrival and size of request',
+  )
+  .action(async () => {
+    const { runEvalCommand } = await import('./eval/eval-command.js');
+    process.exitCode = await runEvalCommand(evaluation.opts<Record<string, unknown>>());
+  });
+for (const { flag, description, env } of evalSettings) {
+  const option = new Option(flag, description);
+  evaluation.addOption(env === undefined ? option : option.env(env));
 }
 
 async function fitPrompt(options: {

@@ -29,6 +29,12 @@ export { closeLame, lame, type Affinity, type LameOptions, type LameResult } fro
 export { SpsaGc, type LossOfCandidates, type SpsaGcOptions, type SpsaGcState } from './adapt/spsa-gc.js';
 export { type Job, type Jobs } from './pipeline/jobs.js';
 export { type PromptCard, type PromptVersion } from './pipeline/prompt-versions.js';
+export { evaluate, type EvaluationHost } from './eval/evaluate.js';
+export { evalOptionsSchema, type EvalOptions } from './eval/options.js';
+export { type EvalProgress } from './eval/progress.js';
+export { recommend } from './eval/recommend.js';
+export { reportSchema, type Report } from './eval/report-schema.js';
+export { fitTemperature } from './eval/temperature.js';
 export { inspectModel, type ModelInspection } from './runtime/onnx/inspect.js';
 export { exposeTensors } from './runtime/onnx/expose.js';
 export {

@@ -14,6 +14,7 @@ import { FaceFinder } from './face-finder.js';
 import { FaceJudge } from './face-judge.js';
 import { totalBytes } from './model-bytes.js';
 import type { ModelDefinition } from './model-file.js';
+import { referenceOf } from './drift-reference.js';
 import { decodersOf, imagesAmong, labelsOf } from './model-fit.js';
 import { LoadedPrompts } from './model-prompts.js';
 import { runStages, type Batch, type Stage } from './pipeline.js';
@@ -28,6 +29,7 @@ import { ModulateStage } from './stages/modulate.js';
 import { PromptStage } from './stages/prompt.js';
 import { SmoothStage } from './stages/smooth.js';
 import type { StreamStore } from './streams.js';
+import { TrafficMonitor } from './traffic-monitor.js';
 
 /** What every model of a server shares. */
 export interface ModelHost {
@@ -60,6 +62,7 @@ export class LoadedModel implements ServedModel {
   private inFlight = 0;
   private draining = false;
   private drained: () => void = () => undefined;
+  private readonly unwatch: (() => void) | undefined;
 
   private constructor(
     definition: ModelDefinition,
@@ -74,11 +77,14 @@ export class LoadedModel implements ServedModel {
     private readonly host: ModelHost,
     fit: DeepfakeFit | undefined,
     private readonly finder: FaceFinder | undefined,
+    /** Undefined where nobody wants to know. */
+    private readonly monitor: TrafficMonitor | undefined,
   ) {
     this.name = definition.name;
     this.version = definition.version;
     this.config = definition.config;
     this.deepfake = fit && this.deepfakeModel(fit);
+    this.unwatch = monitor && host.observer.watchTraffic?.(monitor);
   }
 
   /**
@@ -111,6 +117,8 @@ export class LoadedModel implements ServedModel {
       .then(() => deepfakeOf(config, labels, imagesAmong(files)))
       .catch(orClose);
     const finder = await openFinder(definition, host, onReplaced).catch(orClose);
+    if (finder !== undefined) opened.push(finder);
+    const reference = await referenceOf(definition, tensors, forward.outputs).catch(orClose);
     if (config.lame !== undefined && config.lame.scope !== 'off') await warmLame(config.lame);
     const batcher = new Batcher(name, forward.runner, batching, host.observer);
     const lame = config.lame ?? lameSchema.parse({ scope: 'off' });
@@ -154,6 +162,7 @@ export class LoadedModel implements ServedModel {
       host,
       fit,
       finder,
+      host.observer.watchTraffic && new TrafficMonitor(name, version, reference, log),
     );
     if (failures.length > 0) log.warn({ failures }, `fell back to ${provider}`);
     log.info(
@@ -164,6 +173,7 @@ export class LoadedModel implements ServedModel {
         smoothing: mixture?.config.mode ?? 'off',
         modulation: modulation?.sets.combinations ?? 'off',
         prompt: prompter === undefined ? 'off' : (prompter.activeVersion ?? 'none active'),
+        monitor: reference === undefined ? 'off' : `reference of ${reference.samples} samples`,
         lame: config.lame === undefined ? 'off' : `${lame.affinity}, k ${lame.k}, scope ${lame.scope}`,
         ...plan,
         loadMs: Math.round(performance.now() - begin),
@@ -213,6 +223,7 @@ export class LoadedModel implements ServedModel {
   async close(): Promise<void> {
     this.draining = true;
     if (this.inFlight > 0) await new Promise<void>((resolve) => (this.drained = resolve));
+    this.unwatch?.();
     await Promise.all([this.forward.close(), this.prompter?.close(), this.finder?.close()]);
   }
 
@@ -280,6 +291,7 @@ export class LoadedModel implements ServedModel {
     try {
       const result = await runStages(stages, { count, options, ...begin }, turn?.ready);
       this.host.observer.answered(this.name, result);
+      this.monitor?.add(result);
       return result;
     } finally {
       turn?.end();

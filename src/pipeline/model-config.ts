@@ -146,6 +146,12 @@ export const calibrationSchema = z.strictObject({
   temperature: z.number().positive().max(1000).default(1),
 });
 
+/** What recent traffic is compared with: see src/adapt/feature-drift.ts. */
+export const monitorSchema = z.strictObject({
+  /** A safetensors file with the mean embedding of the features of evaluated samples, and a threshold. */
+  reference: z.string(),
+});
+
 /** model.yaml: how a model is fed, what it answers and which methods hold it steady. */
 export const modelConfigSchema = z.strictObject({
   name: modelName,
@@ -174,6 +180,8 @@ export const modelConfigSchema = z.strictObject({
   /** Of a deepfake model: from which probability of fake on a face is called fake. */
   verdict: verdictSchema.optional(),
   calibration: calibrationSchema.prefault({}),
+  /** Drift of its traffic, as a metric. */
+  monitor: monitorSchema.optional(),
   batching: batchingSchema.prefault({}),
   /** In order of preference; `auto` is cuda, then webgpu, then cpu. Left out: what the server was started with. */
   providers: z.array(providerSchema).min(1).optional(),

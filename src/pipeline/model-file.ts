@@ -12,6 +12,7 @@ import {
   lameSchema,
   modelConfigSchema,
   modulationSchema,
+  monitorSchema,
   promptSchema,
   robustSchema,
   tensorInputSchema,
@@ -20,7 +21,7 @@ import {
 import { facesSchema, verdictSchema } from './deepfake-config.js';
 import { smoothingFields } from './smoothing-config.js';
 
-/** The ONNX files that model.yaml names. */
+/** The files that model.yaml names, beside the labels. */
 export interface ModelFiles {
   /** Undefined where the classifier is remote. */
   readonly classifier?: string;
@@ -34,6 +35,8 @@ export interface ModelFiles {
   readonly modulation?: string;
   /** The face detector in front of a deepfake model. */
   readonly faces?: string;
+  /** What drift of the features is measured from. */
+  readonly reference?: string;
 }
 
 /** A model folder, read and found sound. */
@@ -42,7 +45,7 @@ export interface ModelDefinition {
   readonly version: string;
   readonly folder: string;
   readonly config: ModelConfig;
-  /** Absolute paths of the ONNX files. */
+  /** Absolute paths of what model.yaml names. */
   readonly files: ModelFiles;
   /** As model.yaml gives them; undefined where it names none. */
   readonly labels: readonly string[] | undefined;
@@ -135,6 +138,7 @@ const KNOWN_KEYS = [
   calibrationSchema,
   robustSchema,
   modulationSchema,
+  monitorSchema,
   promptSchema,
   facesSchema,
   verdictSchema,
@@ -147,7 +151,7 @@ function suggestion(unknown: string): string {
 }
 
 function filesOf(
-  { classifier, robust, smoothing, prompt, modulation, faces }: ModelConfig,
+  { classifier, robust, smoothing, prompt, modulation, faces, monitor }: ModelConfig,
   find: (named: string, key: string) => string,
 ): ModelFiles {
   const certificate = smoothing?.certificate;
@@ -163,6 +167,7 @@ function filesOf(
     ...(modulation && { modulation: find(modulation.sets, 'modulation.sets') }),
     ...(prompt && { coordinator: find(prompt.coordinator, 'prompt.coordinator') }),
     ...(faces && { faces: find(faces.detector, 'faces.detector') }),
+    ...(monitor && { reference: find(monitor.reference, 'monitor.reference') }),
   };
 }
 

@@ -1,5 +1,11 @@
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
-import { TIMED, type BatchResult, type PipelineObserver } from '../pipeline/batch.js';
+import {
+  TIMED,
+  type BatchResult,
+  type PipelineObserver,
+  type TrafficReading,
+  type TrafficSource,
+} from '../pipeline/batch.js';
 import type { Verdict } from '../deepfake/verdict.js';
 import type { Models } from '../pipeline/serving.js';
 import type { Matrix } from '../runtime/tensor.js';
@@ -34,6 +40,7 @@ export class Metrics implements PipelineObserver {
   private readonly confidence: Histogram<'model' | 'output'>;
   private readonly deepfakeScore: Histogram<'model'>;
   private readonly verdicts: Counter<'model' | 'media' | 'verdict'>;
+  private readonly traffic = new Set<TrafficSource>();
 
   constructor() {
     const registers = [this.registry];
@@ -136,6 +143,16 @@ export class Metrics implements PipelineObserver {
       labelNames: ['model', 'media', 'verdict'],
       registers,
     });
+    this.gaugeTraffic(
+      'ballast_class_diversity',
+      'Effective number of classes that recent samples are predicted to be of, over the number of classes',
+      ({ diversity }) => diversity,
+    );
+    this.gaugeTraffic(
+      'ballast_feature_drift',
+      'Distance of recent features from the reference, over what chance exceeds in one window of a hundred',
+      ({ drift }) => drift,
+    );
     for (const reason of ['queue-full', 'deadline', 'draining', 'too-large'] as const) {
       this.rejections.inc({ reason }, 0);
     }
@@ -220,6 +237,35 @@ export class Metrics implements PipelineObserver {
     for (const alpha of result.alpha ?? []) this.smoothingAlpha.observe({ model }, alpha);
     if (result.base) this.observeConfidence(model, 'base', result.base);
     if (result.probabilities) this.observeConfidence(model, 'adapted', result.probabilities);
+  }
+
+  watchTraffic(source: TrafficSource): () => void {
+    this.traffic.add(source);
+    return () => this.traffic.delete(source);
+  }
+
+  /** Adds a gauge that is read when metrics are asked for: of each model the highest version with something to tell. */
+  private gaugeTraffic(
+    name: string,
+    help: string,
+    valueOf: (reading: TrafficReading) => number | undefined,
+  ): void {
+    const { traffic } = this;
+    new Gauge({
+      name,
+      help,
+      labelNames: ['model'],
+      registers: [this.registry],
+      collect() {
+        this.reset();
+        // While a model is loaded again its old version is watched beside the new one, which comes after it.
+        const inOrder = [...traffic].sort((a, b) => Number(a.version) - Number(b.version));
+        for (const source of inOrder) {
+          const value = valueOf(source.read());
+          if (value !== undefined) this.set({ model: source.name }, value);
+        }
+      },
+    });
   }
 
   private observeConfidence(model: string, output: 'base' | 'adapted', matrix: Matrix): void {

@@ -22,6 +22,8 @@ export class ForwardStage implements Stage {
     },
     /** Tensors that later stages want, for a request's options. */
     private readonly fetchesFor: (options: RequestOptions) => readonly string[],
+    /** What logits are divided by (Guo et al., ICML 2017), above 0; outputs that were asked for stay as they are. */
+    private readonly temperature = 1,
   ) {}
 
   /** @throws BallastError as Batcher.run; impossible where a logit is not finite */
@@ -43,7 +45,8 @@ export class ForwardStage implements Stage {
     batch.outputs = pick(outputs, wanted);
     batch.answers = pick(outputs, beside);
     if (logits !== undefined) {
-      batch.logits = toMatrix(outputs[logits], `The tensor of logits "${logits}"`);
+      const raw = toMatrix(outputs[logits], `The tensor of logits "${logits}"`);
+      batch.logits = this.temperature === 1 ? raw : await divided(raw, this.temperature);
       batch.base = await probabilitiesOf(batch.logits);
       batch.probabilities = batch.base;
     }
@@ -51,6 +54,15 @@ export class ForwardStage implements Stage {
       batch.features = toMatrix(outputs[features], `The tensor of features "${features}"`);
     }
   }
+}
+
+/** In new memory: the request may have asked for the logits themselves. */
+async function divided({ data, rows, cols }: Matrix, divisor: number): Promise<Matrix> {
+  const quotients = new Float32Array(data.length);
+  await inTurns(rows, cols, (begin, end) => {
+    for (let i = begin * cols; i < end * cols; i++) quotients[i] = data[i] / divisor;
+  });
+  return { data: quotients, rows, cols };
 }
 
 /** Row by row, over several turns of the event loop where there are many. */

@@ -1,0 +1,51 @@
+import { driftReference, type DriftReference } from '../adapt/feature-drift.js';
+import { BallastError } from '../errors.js';
+import type { Matrix } from '../runtime/tensor.js';
+import type { ServedModel } from './serving.js';
+
+const BATCH = 32;
+
+/**
+ * Makes a reference for drift out of pictures like those that the model was evaluated on. They go through the model
+ * as requests do, with the prompt that is active.
+ * @param model - with one input, of pictures
+ * @param pictures - encoded, 64 at least
+ * @throws BallastError impossible where the model has several inputs or no features; as ServedModel.predict and
+ *   driftReference
+ */
+export async function fitReference(
+  model: Pick<ServedModel, 'name' | 'config' | 'predict'>,
+  pictures: readonly Uint8Array[],
+  { seed, onProgress = () => undefined }: { seed: number; onProgress?: (share: number) => void },
+): Promise<DriftReference> {
+  const [input, ...more] = Object.keys(model.config.inputs);
+  if (input === undefined || more.length > 0) {
+    throw new BallastError('impossible', `Model "${model.name}" must have one input for a reference.`);
+  }
+  const batches: Matrix[] = [];
+  for (let begin = 0; begin < pictures.length; begin += BATCH) {
+    const part = pictures.slice(begin, begin + BATCH);
+    const result = await model.predict({ [input]: part }, { lame: false, smoothing: false });
+    if (result.features === undefined) {
+      throw new BallastError(
+        'impossible',
+        `Model "${model.name}" serves without features, so it can have no reference; name their tensor as classifier.features in model.yaml.`,
+      );
+    }
+    batches.push(result.features);
+    onProgress((begin + part.length) / pictures.length);
+  }
+  return driftReference(stacked(batches), { seed });
+}
+
+function stacked(batches: readonly Matrix[]): Matrix {
+  const cols = batches.at(0)?.cols ?? 0;
+  const rows = batches.reduce((sum, batch) => sum + batch.rows, 0);
+  const data = new Float32Array(rows * cols);
+  let offset = 0;
+  for (const batch of batches) {
+    data.set(batch.data, offset);
+    offset += batch.data.length;
+  }
+  return { data, rows, cols };
+}
