@@ -44,8 +44,8 @@ const [MIN_SIDE, MAX_SIDE] = [16, 8192];
 const SEEK_FROM_GAP = 200;
 /** Where there is no index: longer than key frames are apart, 250 frames in the most common encoder. */
 const SECONDS_AHEAD = 12;
-/** Decoders that run at a time, where each seeks one frame. */
-const DECODERS = 2;
+/** Threads of a decoder that goes through the whole video; where each seeks a frame, they run one after another. */
+const THREADS = 2;
 
 /**
  * Frame numbers evenly spread from the first to the last: round(linspace(0, frames − 1, count)), each once.
@@ -84,42 +84,43 @@ export async function* videoFrames(
   const indices = frameIndices(info.frames, count);
   const seeks = reach === undefined ? isSeekingFaster(info, indices.length) : reach === 'seek';
   const runs = seeks ? indices.map((index) => [index]) : [indices];
-  const common = { path, ...scaledSize(info, maxSide), version, threads: seeks ? 1 : DECODERS };
-  const decoders: VideoDecoder[] = [];
-  let [started, given, patience, complaint, first] = [0, 0, limits.timeoutMs, '', info.startSeconds];
-  const startUpTo = (most: number): void => {
-    while (decoders.length < most && started < runs.length) {
-      const run = runs[started++];
-      const wanted = seeks ? timeOf(run[0], first, info) : run;
-      decoders.push(new VideoDecoder({ ...common, wanted }, limits, signal));
-    }
+  const common = { path, ...scaledSize(info, maxSide), version, threads: seeks ? 1 : THREADS };
+  let [begun, given, patience, complaint, first] = [0, 0, limits.timeoutMs, '', info.startSeconds];
+  const begin = (): VideoDecoder | undefined => {
+    if (begun === runs.length) return undefined;
+    const run = runs[begun++];
+    const wanted = seeks ? timeOf(run[0], first, info) : run;
+    return new VideoDecoder({ ...common, wanted }, limits, signal);
   };
+  let decoder = begin();
   try {
     for (const run of runs) {
-      // The time of the first frame is awaited: some containers say too little of it to seek the others by.
-      startUpTo(run === runs[0] ? 1 : DECODERS);
-      const [decoder] = decoders;
+      const current = decoder!;
       for (const index of run) {
         const since = performance.now();
-        const picture = await decoder.next(Math.max(0, patience));
+        const picture = await current.next(Math.max(0, patience));
         patience -= performance.now() - since;
         signal?.throwIfAborted();
         if (picture === undefined) break;
+        // The time of the first frame is awaited: some containers say too little of it to seek the others by.
         if (index === 0 && Number.isFinite(picture.seconds)) first = picture.seconds;
-        // The one whose only frame was taken has no more to do.
-        if (seeks) startUpTo(DECODERS + 1);
         given++;
+        if (seeks) {
+          // It has no more to do; the next begins while this frame is looked at.
+          await current.stop();
+          decoder = begin();
+        }
         yield frameOf(picture, index, info);
         signal?.throwIfAborted();
       }
-      await decoder.stop();
-      decoders.shift();
-      if (decoder.failure === 'too slow') throw tooSlow(limits);
-      if (decoder.failure !== undefined) throw notStarted(decoder.failure);
-      if (decoder.complaint !== '') complaint = decoder.complaint;
+      await current.stop();
+      if (current.failure === 'too slow') throw tooSlow(limits);
+      if (current.failure !== undefined) throw notStarted(current.failure);
+      if (current.complaint !== '') complaint = current.complaint;
+      if (decoder === current) decoder = begin();
     }
   } finally {
-    await Promise.all(decoders.map((decoder) => decoder.stop()));
+    await decoder?.stop();
   }
   if (given === 0) throw unreadable(info, complaint);
   return { missing: indices.length - given };
