@@ -102,8 +102,8 @@ describe('diversity, whatever it is given,', () => {
       fc.property(fc.array(weights, { minLength: 1, maxLength: 400 }), (rows) => {
         const diversity = new ClassDiversity(7);
         for (const row of rows) {
-          const sum = row.reduce((total, value) => total + value, 0);
-          diversity.add(Float32Array.from(row, (value) => (sum > 0 ? value / sum : 1 / 7)));
+          const total = row.reduce<number>((sum, value) => sum + value, 0);
+          diversity.add(Float32Array.from(row, (value) => (total > 0 ? value / total : 1 / 7)));
         }
         expect(diversity.value).toBeGreaterThanOrEqual(1 / 7 - 1e-6);
         expect(diversity.value).toBeLessThanOrEqual(1);

@@ -98,10 +98,11 @@ describe('the monitor of the traffic', () => {
     const gone = normal(4, 8, 1);
     monitor.add({});
     monitor.add({ base: sure(4, 2, () => 0), features: gone });
-    structuredClone(gone.data, { transfer: [gone.data.buffer] });
+    structuredClone(gone.data, { transfer: [gone.data.buffer as ArrayBuffer] });
     monitor.add({ base: sure(4, 2, () => 0) });
     await sleep(30);
     expect(monitor.read().diversity).toBeCloseTo(0.5, 6);
+    expect(mistakes).toEqual([]);
   });
 });
 
