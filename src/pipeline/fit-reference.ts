@@ -18,10 +18,14 @@ export async function fitReference(
   pictures: readonly Uint8Array[],
   { seed, onProgress = () => undefined }: { seed: number; onProgress?: (share: number) => void },
 ): Promise<DriftReference> {
-  const [input, ...more] = Object.keys(model.config.inputs);
-  if (input === undefined || more.length > 0) {
-    throw new BallastError('impossible', `Model "${model.name}" must have one input for a reference.`);
+  const inputs = Object.keys(model.config.inputs);
+  if (inputs.length !== 1) {
+    throw new BallastError(
+      'impossible',
+      `Model "${model.name}" has ${inputs.length} inputs; a reference is made of models with one, of kind image.`,
+    );
   }
+  const [input] = inputs;
   const batches: Matrix[] = [];
   for (let begin = 0; begin < pictures.length; begin += BATCH) {
     const part = pictures.slice(begin, begin + BATCH);

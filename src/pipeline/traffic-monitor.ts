@@ -1,5 +1,4 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import type { Logger } from 'pino';
 import { ClassDiversity } from '../adapt/class-diversity.js';
 import { DriftWindow } from '../adapt/drift-window.js';
 import type { DriftReference } from '../adapt/feature-drift.js';
@@ -51,7 +50,7 @@ export class TrafficMonitor implements TrafficSource {
     readonly name: string,
     readonly version: string,
     private readonly reference: DriftReference | undefined,
-    private readonly log: Pick<Logger, 'error'>,
+    private readonly log: { error(details: object, sentence: string): void },
     private readonly now: () => number = () => performance.now(),
   ) {
     this.reckonedAt = now();
@@ -108,7 +107,9 @@ export class TrafficMonitor implements TrafficSource {
       this.diversity = new ClassDiversity(probabilities.length);
     }
     this.diversity.add(probabilities);
-    if (this.drift === undefined || this.reference === undefined || features === undefined) return;
+    if (this.drift === undefined || this.reference === undefined) return;
+    // Memory that was handed on to another thread since has no length.
+    if (features === undefined || features.length === 0) return;
     if (features.length !== this.reference.features) {
       this.drift = undefined;
       this.log.error(

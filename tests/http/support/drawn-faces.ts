@@ -13,11 +13,7 @@ const FACE = fileURLToPath(new URL('../../fixtures/drawn-face.png', import.meta.
 const UNIT = { x: 90, y: 95, width: 180, height: 280 };
 
 /** A picture of drawn faces, which the shipped face detector takes for faces: photos of people are not shipped. */
-export async function drawnFaces(
-  width: number,
-  height: number,
-  faces: readonly DrawnFace[],
-): Promise<Sharp> {
+export async function drawnFaces(width: number, height: number, faces: readonly DrawnFace[]): Promise<Sharp> {
   const layers = await Promise.all(
     faces.map(async ({ x, y, size }) => {
       const scale = size / 100;
