@@ -9,6 +9,7 @@ import { combinationsOf, parseMethods } from './method.js';
 import type { EvalOptions } from './options.js';
 import { decodePictures, LevelDecoder, type DecodedPictures } from './pictures.js';
 import type { EvalProgress } from './progress.js';
+import { referModel } from './reference.js';
 import { markdownOf } from './report-markdown.js';
 import { htmlOf } from './report-html.js';
 import { reportOf } from './report.js';
@@ -57,6 +58,7 @@ export async function evaluate(options: EvalOptions, host: EvaluationHost): Prom
       ...(calibration && { calibration }),
       ballast: packageVersion,
     });
+    if (options.reference) await writeReference(model, pictures, decoder, options, host);
     const write = (name: string, text: string): Promise<void> =>
       writeAtomically(join(options.out, name), text);
     await write('report.json', `${JSON.stringify(report, null, 2)}\n`);
@@ -94,6 +96,22 @@ async function readPictures(
     progress.end();
     source.close();
   }
+}
+
+async function writeReference(
+  model: EvaluatedModel,
+  pictures: DecodedPictures,
+  decoder: LevelDecoder,
+  { seed }: EvalOptions,
+  { progress, signal, tell }: EvaluationHost,
+): Promise<void> {
+  progress.begin(pictures.levels.length);
+  const onSamples = (samples: number): void => {
+    progress.advance(samples, 'writing the reference');
+  };
+  await referModel(model, pictures, decoder, { seed, signal, onSamples });
+  progress.end();
+  tell(`The reference that drift is told from is in ${model.definition.folder}, named in its model.yaml.`);
 }
 
 async function runCalibration(

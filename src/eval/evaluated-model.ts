@@ -30,7 +30,7 @@ export interface EvaluatedModel {
   readonly lacking: ReadonlyMap<MethodPart, string>;
   /** What is measured where nobody says: the parts that model.yaml has. */
   readonly configured: readonly MethodPart[];
-  /** SHA-256 of model.yaml, of the files that it names and of the active prompt. */
+  /** SHA-256 of what model.yaml says of answers, of the files that it names and of the active prompt. */
   readonly digest: string;
 }
 
@@ -47,7 +47,9 @@ export async function openEvaluatedModel(
   provider: ProviderChoice,
   remoteHosts: readonly string[] = [],
 ): Promise<EvaluatedModel> {
-  const definition = await findModel(models, name);
+  const found = await findModel(models, name);
+  // Nobody watches for drift here, and the reference may be what is to be made anew.
+  const definition = { ...found, files: without(found.files, 'reference') };
   const { config } = definition;
   if (config.task === 'raw') {
     throw new BallastError('impossible', `Model "${name}" is of task raw; only classifiers can be measured.`);
@@ -153,12 +155,19 @@ function isAuto({ window }: { readonly window: unknown }): boolean {
   return window === 'auto';
 }
 
-async function digestOf({ folder, files }: ModelDefinition, prompt: string | undefined): Promise<string> {
-  const hash = createHash('sha256');
-  for (const path of [join(folder, 'model.yaml'), ...Object.values(files as Record<string, string>)]) {
+async function digestOf(
+  { config, labels, files }: ModelDefinition,
+  prompt: string | undefined,
+): Promise<string> {
+  const hash = createHash('sha256').update(JSON.stringify([without(config, 'monitor'), labels]));
+  for (const path of Object.values(files as Record<string, string>)) {
     // Scales and shifts may not have been fitted yet.
     const bytes = await readFile(path).catch(() => Buffer.from('none'));
     hash.update(`${bytes.length}\n`).update(bytes);
   }
   return hash.update(prompt ?? 'off').digest('hex');
+}
+
+function without<T extends object, K extends keyof T>(all: T, key: K): Omit<T, K> {
+  return Object.fromEntries(Object.entries(all).filter(([name]) => name !== key)) as Omit<T, K>;
 }

@@ -88,6 +88,9 @@ export const evalOptionsSchema = z.strictObject({
   calibrate: z.boolean().default(false).meta({
     description: 'fit a temperature on half of the pictures first, and write it to model.yaml where it helps',
   }),
+  reference: z.boolean().default(false).meta({
+    description: 'write what the drift of served features is told from, and name it in model.yaml',
+  }),
   out: z.string().min(1).default('report').meta({
     description: 'folder for report.html, report.md and report.json; what is done there is not done again',
     argument: 'DIR',

@@ -147,6 +147,34 @@ describe('ballast eval', { timeout: 120_000 }, () => {
     expect(report.cells.map(({ condition, stream }) => [condition, stream])).toEqual([['mixed', 'mixed']]);
   });
 
+  it('writes a reference for drift, which changes no answer and so no finished cell', async () => {
+    const [out, more] = [await folder(), await folder()];
+    const own = await digitsFolder();
+    for (let digit = 0; digit < 10; digit++) {
+      await mkdir(join(more, String(digit)));
+      for (let i = 0; i < 7; i++) {
+        await writeFile(join(more, String(digit), `${i}.png`), await digitPng(digit, i));
+      }
+    }
+    const flags = [
+      ...['--model', 'digits', '--models', own, '--data', more, '--out', out, '--reference'],
+      ...['--conditions', 'clean', '--streams', 'shuffled', '--batches', '8', '--methods', 'base'],
+    ];
+    const first = await evaluate(flags);
+    expect(first, first.err).toMatchObject({ code: 0 });
+    const yaml = await readFile(join(own, 'digits', 'model.yaml'), 'utf8');
+    expect(yaml).toContain('monitor: { reference: reference.safetensors }');
+    const file = await readFile(join(own, 'digits', 'reference.safetensors'));
+    const cells = await readFile(join(out, 'cells.jsonl'), 'utf8');
+    const second = await evaluate(flags);
+    expect(second, second.err).toMatchObject({ code: 0 });
+    expect(await readFile(join(out, 'cells.jsonl'), 'utf8')).toBe(cells);
+    expect((await readFile(join(own, 'digits', 'reference.safetensors'))).equals(file)).toBe(true);
+    const few = await evaluate([...flags.slice(0, 4), '--data', data, ...flags.slice(6)]);
+    expect(few.code).not.toBe(0);
+    expect(few.err).toMatch(/64/);
+  });
+
   it('tells mistakes in a sentence, before the long work', async () => {
     const out = await folder();
     const empty = await folder();
