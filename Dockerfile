@@ -1,6 +1,7 @@
 # Two images of one server:
 #   docker build -t ballast .                        runs on the CPU (amd64 and arm64)
 #   docker build -t ballast:cuda --target cuda .     runs on an NVIDIA GPU (amd64)
+# With --build-arg FFMPEG=yes they judge videos as well.
 #
 # Serve your own models with -v ./models:/app/models; where prompts are fitted, the user 1000 must be able to write
 # there. A stop gives requests in flight up to BALLAST_SHUTDOWN_TIMEOUT seconds (30), so give it more than Docker's
@@ -46,6 +47,10 @@ COPY --from=base /usr/local/bin/node /usr/local/bin/node
 COPY --from=app / ./
 COPY deploy/install-cuda deploy/install-cuda
 RUN deploy/install-cuda
+# For videos, and sound that is no WAV: --build-arg FFMPEG=yes, some 300 MB more.
+ARG FFMPEG=no
+RUN if [ "$FFMPEG" = yes ]; then apt-get update \
+  && apt-get install -y --no-install-recommends ffmpeg && rm -rf /var/lib/apt/lists/*; fi
 COPY --chown=1000:1000 models models
 ENV NODE_ENV=production BALLAST_HOST=0.0.0.0
 USER 1000:1000
@@ -58,6 +63,10 @@ CMD ["node", "dist/cli.js", "serve"]
 # Last, so that it is what a build without --target makes.
 FROM ${NODE_IMAGE} AS cpu
 WORKDIR /app
+# For videos, and sound that is no WAV: --build-arg FFMPEG=yes, some 300 MB more.
+ARG FFMPEG=no
+RUN if [ "$FFMPEG" = yes ]; then apt-get update \
+  && apt-get install -y --no-install-recommends ffmpeg && rm -rf /var/lib/apt/lists/*; fi
 COPY --from=app / ./
 # Prompts are fitted into the models' folders.
 COPY --chown=1000:1000 models models
