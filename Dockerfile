@@ -47,7 +47,7 @@ COPY --from=base /usr/local/bin/node /usr/local/bin/node
 COPY --from=app / ./
 COPY deploy/install-cuda deploy/install-cuda
 RUN deploy/install-cuda
-# For videos, and sound that is no WAV: --build-arg FFMPEG=yes, some 300 MB more.
+# For videos, and sound that is no WAV: --build-arg FFMPEG=yes (a larger image).
 ARG FFMPEG=no
 RUN if [ "$FFMPEG" = yes ]; then apt-get update \
   && apt-get install -y --no-install-recommends ffmpeg && rm -rf /var/lib/apt/lists/*; fi
@@ -63,7 +63,7 @@ CMD ["node", "dist/cli.js", "serve"]
 # Last, so that it is what a build without --target makes.
 FROM ${NODE_IMAGE} AS cpu
 WORKDIR /app
-# For videos, and sound that is no WAV: --build-arg FFMPEG=yes, some 300 MB more.
+# For videos, and sound that is no WAV: --build-arg FFMPEG=yes (a larger image).
 ARG FFMPEG=no
 RUN if [ "$FFMPEG" = yes ]; then apt-get update \
   && apt-get install -y --no-install-recommends ffmpeg && rm -rf /var/lib/apt/lists/*; fi
