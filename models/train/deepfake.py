@@ -16,11 +16,9 @@ import argparse
 import json
 import os
 import time
-import warnings
 from pathlib import Path
 
 import numpy as np
-import onnx
 import torch
 from PIL import Image
 from torch import nn
@@ -29,6 +27,7 @@ from torch.nn import functional as F
 import blended
 import face_detector
 import faces
+import networks
 
 SIZE = 128
 # Crops are kept wider, so that a training picture can be shifted and turned without a border.
@@ -333,16 +332,8 @@ def calibrate(args, network, kept_back):
 
 
 def export(network, path):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        torch.onnx.export(network, (torch.zeros(2, 3, SIZE, SIZE),), str(path), input_names=["image"],
-                          output_names=["logits"], opset_version=17, dynamo=False,
-                          dynamic_axes={"image": {0: "N"}, "logits": {0: "N"}})
-    file = onnx.load(path)
-    file.doc_string = ""
-    onnx.checker.check_model(file, full_check=True)
-    onnx.save(file, path)
+    networks.write_onnx(network, (torch.zeros(2, 3, SIZE, SIZE),), path, ["image"], ["logits"],
+                        {"image": {0: "N"}, "logits": {0: "N"}})
 
 
 def main():

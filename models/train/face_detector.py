@@ -15,11 +15,9 @@ import io
 import math
 import os
 import time
-import warnings
 from pathlib import Path
 
 import numpy as np
-import onnx
 import torch
 from PIL import Image, ImageDraw, ImageEnhance, ImageFilter
 from torch import nn
@@ -27,6 +25,7 @@ from torch.nn import functional as F
 
 import data
 import faces
+import networks
 
 CANVAS = 256
 STRIDES = (8, 16, 32)
@@ -341,16 +340,8 @@ def train(args):
 
 def export(network, path):
     names = [f"{part}_{stride}" for part in ("cls", "obj", "bbox", "kps") for stride in STRIDES]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        torch.onnx.export(network, (torch.zeros(2, 3, CANVAS, CANVAS),), str(path), input_names=["input"],
-                          output_names=names, opset_version=17, dynamo=False,
-                          dynamic_axes={"input": {0: "N", 2: "H", 3: "W"}} | {n: {0: "N", 1: "P"} for n in names})
-    file = onnx.load(path)
-    file.doc_string = ""
-    onnx.checker.check_model(file, full_check=True)
-    onnx.save(file, path)
+    axes = {"input": {0: "N", 2: "H", 3: "W"}} | {n: {0: "N", 1: "P"} for n in names}
+    networks.write_onnx(network, (torch.zeros(2, 3, CANVAS, CANVAS),), path, ["input"], names, axes)
 
 
 # --------------------------------------------------------- the measurement

@@ -190,6 +190,20 @@ def load(path):
     return model.requires_grad_(False).to(memory_format=torch.channels_last)
 
 
+def write_onnx(network, example, path, inputs, outputs, axes):
+    """Exports a network as ``path``, checked, the same bytes for the same weights. ``example`` are its inputs,
+    ``axes`` the axes that may vary, by the name of an input or output."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(network, example, str(path), input_names=list(inputs), output_names=list(outputs),
+                          opset_version=17, dynamo=False, dynamic_axes=axes)
+    file = onnx.load(path)
+    file.doc_string = ""
+    onnx.checker.check_model(file, full_check=True)
+    onnx.save(file, path)
+
+
 class _Plain(nn.Module):
     """Leaves out the multiplication by a logit scale of one."""
 

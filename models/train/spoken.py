@@ -15,13 +15,11 @@ import argparse
 import io
 import os
 import time
-import warnings
 import wave
 import zipfile
 from pathlib import Path
 
 import numpy as np
-import onnx
 import torch
 from safetensors.torch import save_file
 from torch import nn
@@ -265,18 +263,9 @@ def kept(args, name, make):
 
 
 def export(network, path):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        torch.onnx.export(
-            network, (torch.zeros(2, 1, 28, 28), torch.zeros(2, 1, MELS, 101)), str(path),
-            input_names=["image", "audio"], output_names=["logits"], opset_version=17, dynamo=False,
-            dynamic_axes={name: {0: "N"} for name in ("image", "audio", "logits")},
-        )
-    file = onnx.load(path)
-    file.doc_string = ""
-    onnx.checker.check_model(file, full_check=True)
-    onnx.save(file, path)
+    names = ("image", "audio")
+    networks.write_onnx(network, (torch.zeros(2, 1, 28, 28), torch.zeros(2, 1, MELS, 101)), path, names, ["logits"],
+                        {name: {0: "N"} for name in (*names, "logits")})
 
 
 def main():

@@ -1,6 +1,6 @@
 import type { BatchResult, RequestOptions } from '../pipeline/batch.js';
 import type { LoadedModel } from '../pipeline/loaded-model.js';
-import { toMatrix } from '../runtime/matrix.js';
+import { stackRows, toMatrix } from '../runtime/matrix.js';
 import type { Matrix, Tensor } from '../runtime/tensor.js';
 import { quantile } from './metrics/bootstrap.js';
 
@@ -59,10 +59,12 @@ export async function runForwardPass(
   const alphas = parts.flatMap(({ alpha }) => (alpha === undefined ? [] : [...alpha]));
   const radii = parts.flatMap(({ certificates }) => (certificates ?? []).map((one) => one?.radius ?? 0));
   return {
-    base: stacked(parts.map(({ base }) => base!)),
-    ...(front.smoothing && { mixed: stacked(parts.map(({ probabilities }) => probabilities!)) }),
+    base: stackRows(parts.map(({ base }) => base!)),
+    ...(front.smoothing && { mixed: stackRows(parts.map(({ probabilities }) => probabilities!)) }),
     ...(features !== undefined && {
-      features: stacked(parts.map(({ outputs }) => toMatrix(outputs[features], `The tensor "${features}"`))),
+      features: stackRows(
+        parts.map(({ outputs }) => toMatrix(outputs[features], `The tensor "${features}"`)),
+      ),
     }),
     ...(alphas.length > 0 && { alpha: Float32Array.from(alphas) }),
     ...(radii.length > 0 && { radius: Float32Array.from(radii) }),
@@ -98,16 +100,4 @@ export async function timeFront(
     times.sort((a, b) => a - b),
     0.5,
   );
-}
-
-function stacked(parts: readonly Matrix[]): Matrix {
-  const [{ cols }] = parts;
-  const rows = parts.reduce((sum, part) => sum + part.rows, 0);
-  const data = new Float32Array(rows * cols);
-  let offset = 0;
-  for (const part of parts) {
-    data.set(part.data, offset);
-    offset += part.data.length;
-  }
-  return { data, rows, cols };
 }

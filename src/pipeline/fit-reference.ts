@@ -1,5 +1,6 @@
 import { driftReference, type DriftReference } from '../adapt/feature-drift.js';
 import { BallastError } from '../errors.js';
+import { stackRows } from '../runtime/matrix.js';
 import type { Matrix } from '../runtime/tensor.js';
 import type { ServedModel } from './serving.js';
 
@@ -39,17 +40,5 @@ export async function fitReference(
     batches.push(result.features);
     onProgress((begin + part.length) / pictures.length);
   }
-  return driftReference(stacked(batches), { seed });
-}
-
-function stacked(batches: readonly Matrix[]): Matrix {
-  const cols = batches.at(0)?.cols ?? 0;
-  const rows = batches.reduce((sum, batch) => sum + batch.rows, 0);
-  const data = new Float32Array(rows * cols);
-  let offset = 0;
-  for (const batch of batches) {
-    data.set(batch.data, offset);
-    offset += batch.data.length;
-  }
-  return { data, rows, cols };
+  return driftReference(stackRows(batches), { seed });
 }

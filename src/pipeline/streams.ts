@@ -116,14 +116,6 @@ export class StreamStore implements Streams {
   }
 }
 
-/** Puts `after` below `before`; both have the same number of columns. */
-export function stackRows(before: Matrix, after: Matrix): Matrix {
-  const data = new Float32Array(before.data.length + after.data.length);
-  data.set(before.data);
-  data.set(after.data, before.data.length);
-  return { data, rows: before.rows + after.rows, cols: after.cols };
-}
-
 /** The last `count` rows, in memory of their own; all where there are fewer. */
 export function lastRows({ data, rows, cols }: Matrix, count: number): Matrix {
   const kept = Math.min(rows, count);

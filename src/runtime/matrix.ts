@@ -80,3 +80,20 @@ export function topTwo({ data, cols }: Matrix, row: number): [number, number] {
   }
   return [first, second];
 }
+
+/**
+ * Matrices below each other.
+ * @param parts - `[n_i, D]`, all of the same D
+ * @returns `[Σ n_i, D]`, in memory of its own
+ */
+export function stackRows(parts: readonly Matrix[]): Matrix {
+  const cols = parts.at(0)?.cols ?? 0;
+  const rows = parts.reduce((sum, part) => sum + part.rows, 0);
+  const data = new Float32Array(rows * cols);
+  let offset = 0;
+  for (const part of parts) {
+    data.set(part.data, offset);
+    offset += part.data.length;
+  }
+  return { data, rows, cols };
+}

@@ -1,11 +1,11 @@
 import { AUTO_HISTORY, planWindows, type AdaptedWindow } from '../../adapt/auto-window.js';
 import { lame } from '../../adapt/lame.js';
 import { BallastError } from '../../errors.js';
-import { argmax, rowsBetween } from '../../runtime/matrix.js';
+import { argmax, rowsBetween, stackRows } from '../../runtime/matrix.js';
 import type { Matrix } from '../../runtime/tensor.js';
 import type { LameConfig } from '../model-config.js';
 import type { Batch, Stage } from '../pipeline.js';
-import { lastRows, stackRows, type Samples, type StreamStore } from '../streams.js';
+import { lastRows, type Samples, type StreamStore } from '../streams.js';
 
 /** LAME compares every sample with every other, so its cost grows with the square of their number. */
 export const MAX_LAME_SAMPLES = 4096;
@@ -138,7 +138,7 @@ export async function warmLame(config: LameConfig): Promise<void> {
 
 function stack(before: Samples, after: Samples): Samples {
   return {
-    features: stackRows(before.features, after.features),
-    probabilities: stackRows(before.probabilities, after.probabilities),
+    features: stackRows([before.features, after.features]),
+    probabilities: stackRows([before.probabilities, after.probabilities]),
   };
 }
