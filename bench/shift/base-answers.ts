@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { inspectModel } from '#ballast/runtime/onnx/inspect.js';
-import { toMatrix } from '#ballast/runtime/matrix.js';
+import { stackRows, toMatrix } from '#ballast/runtime/matrix.js';
 import type { ServedModel } from '#ballast/pipeline/serving.js';
 import type { Matrix } from '#ballast/runtime/tensor.js';
 
@@ -33,8 +33,8 @@ export async function baseAnswers(
     parts.push({ probabilities: base!, features: toMatrix(outputs[features], features) });
   }
   return {
-    probabilities: stack(parts.map(({ probabilities }) => probabilities)),
-    features: stack(parts.map((part) => part.features)),
+    probabilities: stackRows(parts.map(({ probabilities }) => probabilities)),
+    features: stackRows(parts.map((part) => part.features)),
   };
 }
 
@@ -64,16 +64,4 @@ export function pickRows({ data, cols }: Matrix, rows: readonly number[]): Matri
     out.set(data.subarray(row * cols, (row + 1) * cols), i * cols);
   });
   return { data: out, rows: rows.length, cols };
-}
-
-function stack(parts: readonly Matrix[]): Matrix {
-  const [{ cols }] = parts;
-  const rows = parts.reduce((sum, part) => sum + part.rows, 0);
-  const data = new Float32Array(rows * cols);
-  let offset = 0;
-  for (const part of parts) {
-    data.set(part.data, offset);
-    offset += part.data.length;
-  }
-  return { data, rows, cols };
 }

@@ -1,19 +1,14 @@
 import { createHash } from 'node:crypto';
 import { readdir, readFile } from 'node:fs/promises';
-import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
-import { pino } from 'pino';
 import { BallastError } from '../errors.js';
-import { UNOBSERVED } from '../pipeline/batch.js';
-import { LoadedModel } from '../pipeline/loaded-model.js';
+import type { LoadedModel } from '../pipeline/loaded-model.js';
 import { lameSchema, type LameConfig } from '../pipeline/model-config.js';
 import { readModelFile, type ModelDefinition } from '../pipeline/model-file.js';
 import { fileInputs, imagesAmong, type FedImage } from '../pipeline/model-fit.js';
-import { PromptJobs } from '../pipeline/prompt-jobs.js';
-import { StreamStore } from '../pipeline/streams.js';
+import { openAlone } from '../pipeline/open-alone.js';
 import { closestNames } from '../runtime/onnx/closest-names.js';
 import type { ProviderChoice } from '../runtime/providers.js';
-import { RequestCounter } from '../runtime/yielding.js';
 import type { MethodPart } from './method.js';
 
 /** A model that is measured: loaded as a server loads it. */
@@ -54,21 +49,7 @@ export async function openEvaluatedModel(
   if (config.task === 'raw') {
     throw new BallastError('impossible', `Model "${name}" is of task raw; only classifiers can be measured.`);
   }
-  const log = pino({ level: 'silent' });
-  const requests = new RequestCounter();
-  const served = await LoadedModel.open(definition, {
-    providers: [provider],
-    cores: availableParallelism(),
-    workers: 1,
-    threads: undefined,
-    warmUpMs: 0,
-    observer: UNOBSERVED,
-    log,
-    streams: new StreamStore({ maxStreams: 1, maxBytes: 1, maxIdleSeconds: 1 }),
-    jobs: new PromptJobs(UNOBSERVED, log, requests),
-    requests,
-    remoteHosts,
-  });
+  const served = await openAlone(definition, provider, remoteHosts);
   try {
     const files = fileInputs(config, served.inputs, name);
     const [input, ...more] = imagesAmong(files).values();

@@ -1,20 +1,15 @@
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
-import { availableParallelism, tmpdir } from 'node:os';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { pino } from 'pino';
 import type { FitProgress, FitPromptOptions } from '../adapt/fit-prompt.js';
 import { BallastError } from '../errors.js';
 import type { ProviderChoice } from '../runtime/providers.js';
-import { RequestCounter } from '../runtime/yielding.js';
-import { UNOBSERVED } from './batch.js';
 import type { PromptResult } from './jobs.js';
 import { keepPrompt } from './keep-prompt.js';
 import { readLabelledFolder } from './labelled-folder.js';
-import { LoadedModel } from './loaded-model.js';
 import { readModelFile } from './model-file.js';
+import { openAlone } from './open-alone.js';
 import { runPromptFit, writeShots } from './prompt-fit.js';
-import { PromptJobs } from './prompt-jobs.js';
-import { StreamStore } from './streams.js';
 
 /** What `ballast fit --images` is asked for. */
 export interface FitPromptFolderOptions {
@@ -35,22 +30,8 @@ export interface FitPromptFolderOptions {
  */
 export async function fitPromptFolder(options: FitPromptFolderOptions): Promise<PromptResult> {
   const { modelsDir, model: name, images, provider, remoteHosts, onProgress } = options;
-  const log = pino({ level: 'silent' });
-  const requests = new RequestCounter();
   const definition = await readModelFile(join(modelsDir, name), name, '1');
-  const model = await LoadedModel.open(definition, {
-    providers: [provider],
-    cores: availableParallelism(),
-    workers: 1,
-    threads: undefined,
-    warmUpMs: 0,
-    observer: UNOBSERVED,
-    log,
-    streams: new StreamStore({ maxStreams: 1, maxBytes: 1, maxIdleSeconds: 1 }),
-    jobs: new PromptJobs(UNOBSERVED, log, requests),
-    requests,
-    remoteHosts,
-  });
+  const model = await openAlone(definition, provider, remoteHosts);
   const folder = await mkdtemp(join(tmpdir(), 'ballast-fit-'));
   try {
     const { prompts } = model;

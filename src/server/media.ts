@@ -1,4 +1,5 @@
 import { Busboy, type BusboyFileStream, type BusboyInstance } from '@fastify/busboy';
+import { isAudio, isVideo } from '../deepfake/video-file.js';
 import { BallastError } from '../errors.js';
 import { bodyLimit, declaredLength, mediaTypeOf, readBody, tooLarge } from './body.js';
 import type { ServerContext } from './context.js';
@@ -99,7 +100,9 @@ class MediaForm {
     }
     if (video !== undefined) return { kind: 'video', video };
     if (this.pictures.length === 0) throw nothing();
-    return { kind: 'pictures', files: await Promise.all(this.pictures) };
+    const files = await Promise.all(this.pictures);
+    files.forEach(refuseOther);
+    return { kind: 'pictures', files };
   }
 
   private openParser(): BusboyInstance {
@@ -192,6 +195,16 @@ class MediaForm {
       `A ${what} came as ${JSON.stringify(name.slice(0, 64))}; pictures come as "image", a video as "video", and options in the query.`,
     );
   }
+}
+
+/** Says of a video or a recording that came as a picture where it belongs. */
+function refuseOther(file: Uint8Array, i: number): void {
+  const what = isVideo(file) ? 'a video' : isAudio(file) ? 'a recording' : undefined;
+  if (what === undefined) return;
+  throw new BallastError(
+    'unsupported-media-type',
+    `image[${i}] is ${what}, not a picture; send a video as the file "video" of a request of its own.`,
+  );
 }
 
 function nothing(): BallastError {

@@ -142,6 +142,10 @@ describe.skipIf(missing)('POST /v1/deepfake with a video', { timeout: 60_000 }, 
     ffmpeg('-f', 'lavfi', '-i', 'testsrc=s=64x64:r=1/60:d=14400', '-c:v', 'mpeg4', 'long.mp4');
     ffmpeg('-f', 'lavfi', '-i', 'color=s=6400x6400', '-frames:v', '1', '-c:v', 'png', 'bomb.mkv');
     const clip = await videoOf('clip', [[left], [left]]);
+    const asPicture = new FormData();
+    asPicture.append('image', new Blob([Uint8Array.from(clip)]), 'clip.mp4');
+    const misplaced = await ask(`${server.url}/v1/deepfake`, { method: 'POST', body: asPicture });
+    expectProblem(misplaced, 415, /image\[0\] is a video, not a picture; send a video as the file "video"/);
     const cases: [string, Uint8Array, number, RegExp][] = [
       ['sound', await readFile(path('sound.m4a')), 415, /holds sound and no video track/],
       ['long', await readFile(path('long.mp4')), 413, /lasts 14400 s, more than the 600 s that are taken/],
