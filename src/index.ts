@@ -39,10 +39,13 @@ export { inspectModel, type ModelInspection } from './runtime/onnx/inspect.js';
 export { exposeTensors } from './runtime/onnx/expose.js';
 export {
   insertModulation,
+  inspectModulation,
   type ModulatedLayer,
   type ModulatedModel,
+  type Modulation,
   type ModulationOptions,
 } from './runtime/onnx/insert-modulation.js';
+export { type LayerChoice } from './runtime/onnx/choose-layers.js';
 export { type LayerKind, type SkippedLayer } from './runtime/onnx/modulation-points.js';
 export { type Matrix, type Tensor, type TensorMap, type TensorSpec } from './runtime/tensor.js';
 export { BallastError, type ErrorCode } from './errors.js';

@@ -5,7 +5,7 @@ import { fitModulation, modulationOfParameters } from '../adapt/fit-modulation.j
 import { beats, type FitProgress, type FitPromptOptions } from '../adapt/fit-prompt.js';
 import { BallastError } from '../errors.js';
 import { toMatrix } from '../runtime/matrix.js';
-import { insertModulation } from '../runtime/onnx/insert-modulation.js';
+import { inspectModulation } from '../runtime/onnx/insert-modulation.js';
 import { inspectModel } from '../runtime/onnx/inspect.js';
 import type { ProviderChoice } from '../runtime/providers.js';
 import { readSafetensors, writeSafetensors, type FloatTensor } from '../runtime/safetensors.js';
@@ -75,7 +75,7 @@ export async function fitModulationFolder(options: FitModulationFolderOptions): 
   const { tensors } = await decode.decode(Object.fromEntries(read), listed.length);
   const before = await readFile(files.modulation).catch(() => undefined);
   const known = before && ModulationSets.read(before, basename(files.modulation)).layers;
-  const { layers } = insertModulation(bytes, known === undefined ? {} : { layers: known });
+  const { layers } = inspectModulation(bytes, known === undefined ? {} : { layers: known });
   const session = await Session.open({
     file: files.classifier,
     expose: [logits!],

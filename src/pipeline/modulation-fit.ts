@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { ModulationSets, type ModulatedLayer } from '../adapt/modulation.js';
 import { BallastError, messageOf } from '../errors.js';
-import { insertModulation } from '../runtime/onnx/insert-modulation.js';
+import { inspectModulation } from '../runtime/onnx/insert-modulation.js';
 import type { ModelDefinition } from './model-file.js';
 
 /** The scale-and-shift sets of a model, and the layers that they change. */
@@ -37,7 +37,7 @@ export async function modulationOf(
   });
   if (bytes === undefined) return { sets: ModulationSets.none(), layers: [] };
   const sets = ModulationSets.read(bytes, basename(file));
-  const { layers } = insertModulation(network);
+  const { layers } = inspectModulation(network);
   sets.check(layers, modalities);
   const changed = new Set(sets.layers);
   return { sets, layers: layers.filter((layer) => changed.has(layer.name)) };

@@ -24,16 +24,28 @@ export function exposeTensors(
   options: { reuse?: boolean } = {},
 ): Uint8Array {
   const view = model instanceof ModelView ? model : new ModelView(model);
+  const fields = exposedOutputs(view, names);
+  if (fields.size === 0) return view.bytes;
+  const splice = new Splice(view);
+  for (const field of fields.values()) splice.insert(view.graph.outputsEnd, field);
+  return splice.finish(options.reuse);
+}
+
+/**
+ * Declares tensors as outputs, without those that are outputs already.
+ * @returns by name, the field of GraphProto to add
+ * @throws BallastError as exposeTensors
+ */
+export function exposedOutputs(view: ModelView, names: readonly string[]): ReadonlyMap<string, Uint8Array> {
   const { graph } = view;
   const wanted = new Set(names.filter((name) => !graph.outputNames.includes(name)));
-  if (wanted.size === 0) return view.bytes;
-  const known = graph.names();
-  const splice = new Splice(view);
+  const known = wanted.size > 0 ? graph.names() : new Set<string>();
+  const fields = new Map<string, Uint8Array>();
   for (const name of wanted) {
     if (!known.has(name)) throw unknownTensor(view, name, known);
-    splice.insert(graph.outputsEnd, outputField(view, name));
+    fields.set(name, outputField(view, name));
   }
-  return splice.finish(options.reuse);
+  return fields;
 }
 
 function outputField(view: ModelView, name: string): Uint8Array {

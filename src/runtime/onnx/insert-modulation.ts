@@ -1,29 +1,23 @@
 import { BallastError } from '../../errors.js';
-import { closestNames } from './closest-names.js';
-import { FLOAT } from './element-types.js';
+import { chooseLayers, type LayerChoice, type NamedPoint } from './choose-layers.js';
+import { exposedOutputs } from './expose.js';
 import { GraphBuilder } from './graph-builder.js';
+import { identityCondition, type ScaleAndShift } from './identity-condition.js';
 import { countParameters } from './inspect.js';
 import { ModelView } from './model-view.js';
-import {
-  findModulationPoints,
-  type LayerKind,
-  type ModulationPoint,
-  type SkippedLayer,
-} from './modulation-points.js';
-import { renameFirstOutput } from './rename-output.js';
-import { Splice } from './splice.js';
+import { fieldsOf, modulateLayer } from './modulate-layer.js';
+import { findModulationPoints, type SkippedLayer } from './modulation-points.js';
+import { plainOrModulated } from './plain-or-modulated.js';
 import { UniqueNames } from './unique-names.js';
-import { WireReader } from './wire-reader.js';
 
-/** Which layers to modulate; all of them where nothing is said. */
-export interface ModulationOptions {
-  /** The layers to keep: by name, or by a choice from their names and operators. */
-  readonly layers?: readonly string[] | ((name: string, operator: string) => boolean);
-  readonly kinds?: readonly LayerKind[];
+/** Which layers to modulate, all of them where nothing is said; and what else to put out. */
+export interface ModulationOptions extends LayerChoice {
+  /** Tensors to make outputs, after those that the network has: see exposeTensors. They come out modulated. */
+  readonly expose?: readonly string[];
 }
 
 /** A layer whose output is scaled and shifted. */
-export interface ModulatedLayer {
+export interface ModulatedLayer extends ScaleAndShift {
   readonly name: string;
   readonly operator: string;
   readonly channels: number;
@@ -32,9 +26,8 @@ export interface ModulatedLayer {
   readonly beta: string;
 }
 
-/** A network with its modulation. */
-export interface ModulatedModel {
-  readonly model: Uint8Array;
+/** What modulation adds to a network. */
+export interface Modulation {
   readonly layers: readonly ModulatedLayer[];
   /** Numbers in one set of scales and shifts. */
   readonly parameters: number;
@@ -44,27 +37,71 @@ export interface ModulatedModel {
   readonly skipped: readonly SkippedLayer[];
 }
 
+/** A network with its modulation. */
+export interface ModulatedModel extends Modulation {
+  readonly model: Uint8Array;
+}
+
 /** Operators broadcast by themselves since this operator set. */
 const OLDEST_OPSET = 7;
 /** ConstantOfShape, with which a shape of unknown rank is made, came with this one. */
 const ANY_RANK_OPSET = 9;
 
-const GRAPH_NODE = 1;
-const GRAPH_INPUT = 11;
-
 /**
  * Puts `y = gamma * h + beta` after the linear, convolution and normalisation layers of a network, a scale and a
  * shift for each channel and sample. Both are new inputs, `<layer>.gamma` and `<layer>.beta` [N, C], float32, after
- * those that the network has. The weights keep their bytes, wherever they are stored.
+ * those that the network has.
  *
- * With gamma 1 and beta 0 the outputs have the bits of the plain network's where onnxruntime optimises neither (and a
- * zero loses its sign, unless beta is -0). Where it merges layers of the plain network that have a modulation between
- * them here, as a convolution and its batch normalisation, the last bits differ.
+ * Where every gamma of a batch is 1 and every beta 0, of either sign, the network runs as it is: on the CPU its
+ * outputs have the bits of the plain network's at every level of onnxruntime's optimisation, and they cost what those
+ * cost. Otherwise the whole batch runs through the modulated network, whose layers onnxruntime cannot merge in the
+ * same way; there samples with gamma 1 and beta 0 can differ from the plain network's in the last bits.
  *
- * @throws BallastError invalid-model where it is no ONNX model, nothing in it can be modulated, or it has no layer of a
- *   name asked for
+ * So the model holds the network twice, and runs one of the two: see plainOrModulated. Its weights are in it once (but
+ * for small ones, and types that ONNX has no constants of, which are there twice), or stay in their files. In memory
+ * onnxruntime keeps a copy of them for either network, and one more of those that were in the model. It finds files
+ * by the model's folder, which a model from memory has to name
+ * (`session.model_external_initializers_file_folder_path`); `externalData` does not reach into the networks.
+ *
+ * @throws BallastError invalid-model where it is no ONNX model, nothing in it can be modulated, it has no layer of a
+ *   name asked for or no tensor to expose, or the new model would be larger than an ONNX file can be
  */
 export function insertModulation(bytes: Uint8Array, options: ModulationOptions = {}): ModulatedModel {
+  const plan = planModulation(bytes, options);
+  const { view, names, chosen, modulation } = plan;
+  const exposed = exposedOutputs(view, options.expose ?? []);
+  const layers = new Map<number, Uint8Array>();
+  const inputs: Uint8Array[] = [];
+  for (const { point, name } of chosen) {
+    const fields = modulateLayer(bytes, point, name, names, plan.batch);
+    layers.set(point.node.start, fields.nodes);
+    inputs.push(fields.inputs);
+  }
+  const graph = new GraphBuilder(names.tensor('modulation'));
+  const identity = identityCondition(graph, modulation.layers);
+  const { nodes: condition } = fieldsOf(graph);
+  const modulated = { layers, inputs: Buffer.concat(inputs), condition, identity, exposed };
+  return { model: plainOrModulated(view, modulated, names), ...modulation };
+}
+
+/**
+ * What insertModulation would change, without making the model.
+ * @throws BallastError invalid-model as insertModulation, but for what is to be exposed and for the size
+ */
+export function inspectModulation(bytes: Uint8Array, choice: LayerChoice = {}): Modulation {
+  return planModulation(bytes, choice).modulation;
+}
+
+interface Plan {
+  readonly view: ModelView;
+  readonly names: UniqueNames;
+  readonly chosen: readonly NamedPoint[];
+  /** The name of the batch axis. */
+  readonly batch: string;
+  readonly modulation: Modulation;
+}
+
+function planModulation(bytes: Uint8Array, choice: LayerChoice): Plan {
   const view = new ModelView(bytes);
   const opset = view.opsets.get('') ?? 0;
   if (opset < OLDEST_OPSET) {
@@ -82,143 +119,21 @@ export function insertModulation(bytes: Uint8Array, options: ModulationOptions =
   });
   const names = new UniqueNames(view, usable);
   const named = usable.map((point) => ({ point, name: names.layer(point.name) }));
-  const chosen = choose(named, options, skipped);
-  const splice = new Splice(view);
-  const inputs: Uint8Array[] = [];
-  for (const { point, name } of chosen) {
-    const pieces = modulation(point, name, names, found.batchSymbol ?? 'N');
-    splice.replace(point.node.start, point.node.end, pieces.nodes);
-    inputs.push(pieces.inputs);
-  }
-  // At the graph's end, so that they come after the inputs that it has, wherever those stand.
-  splice.insert(view.graphRanges.at(-1)!.end, Buffer.concat(inputs));
+  const chosen = chooseLayers(named, choice, skipped);
   const parameters = chosen.reduce((sum, { point }) => sum + 2 * point.channels, 0);
+  const layers = chosen.map(({ point: { operator, channels }, name }) => ({
+    name,
+    operator,
+    channels,
+    gamma: `${name}.gamma`,
+    beta: `${name}.beta`,
+  }));
+  const share = parameters / Math.max(1, countParameters(view));
   return {
-    model: splice.finish(),
-    layers: chosen.map(({ point: { operator, channels }, name }) => ({
-      name,
-      operator,
-      channels,
-      gamma: `${name}.gamma`,
-      beta: `${name}.beta`,
-    })),
-    parameters,
-    share: parameters / Math.max(1, countParameters(view)),
-    skipped,
+    view,
+    names,
+    chosen,
+    batch: found.batchSymbol ?? 'N',
+    modulation: { layers, parameters, share, skipped },
   };
-
-  /** The layer's node under another output name, the nodes of its modulation, and their inputs. */
-  function modulation(
-    point: ModulationPoint,
-    name: string,
-    unique: UniqueNames,
-    batch: string,
-  ): { readonly nodes: Uint8Array; readonly inputs: Uint8Array } {
-    const output = point.node.outputs[0];
-    const plain = unique.tensor(`${output}/plain`);
-    const graph = new GraphBuilder(unique.tensor(`${name}/modulation`));
-    const target = targetShape(graph, point, plain);
-    const operand = (which: string): string => {
-      const input = graph.input(`${name}.${which}`, 'float32', [batch, point.channels]);
-      const shaped = target === undefined ? input : graph.node('Reshape', [input, target]);
-      if (point.elementType === 0 || point.elementType === FLOAT) return shaped;
-      return graph.node('Cast', [shaped], { to: { int: point.elementType } });
-    };
-    const [gamma, beta] = [operand('gamma'), operand('beta')];
-    graph.node('Add', [graph.node('Mul', [plain, gamma]), beta], {}, output);
-    const layer = renameFirstOutput(bytes, point.node, plain);
-    const fields = graph.encode();
-    return {
-      nodes: Buffer.concat([layer, ...fieldsOf(fields, GRAPH_NODE)]),
-      inputs: Buffer.concat([...fieldsOf(fields, GRAPH_INPUT)]),
-    };
-  }
-}
-
-/** The shape that [N, C] gets to line up with a layer's output; undefined where it does as it is. */
-function targetShape(
-  graph: GraphBuilder,
-  { rank, channels, channelsLast }: ModulationPoint,
-  plain: string,
-): string | undefined {
-  if (rank === 2) return undefined;
-  const integers = (values: readonly number[]): string =>
-    graph.node('Constant', [], {
-      value: {
-        tensor: { type: 'int64', dims: [values.length], data: BigInt64Array.from(values.map(BigInt)) },
-      },
-    });
-  // 0 keeps the axis as it is: the batch.
-  if (rank !== undefined) {
-    const ones = Array<number>(rank - 2).fill(1);
-    return integers(channelsLast ? [0, ...ones, channels] : [0, channels, ...ones]);
-  }
-  const count = graph.node('Sub', [graph.node('Shape', [graph.node('Shape', [plain])]), integers([2])]);
-  const one = { tensor: { type: 'int64', dims: [1], data: BigInt64Array.of(1n) } } as const;
-  const ones = graph.node('ConstantOfShape', [count], { value: one });
-  const parts = channelsLast ? [integers([0]), ones, integers([channels])] : [integers([0, channels]), ones];
-  return graph.node('Concat', parts, { axis: { int: 0 } });
-}
-
-function* fieldsOf(message: Uint8Array, field: number): Generator<Uint8Array> {
-  const reader = new WireReader(message);
-  while (reader.next()) if (reader.field === field) yield message.subarray(reader.start, reader.end);
-}
-
-interface NamedPoint {
-  readonly point: ModulationPoint;
-  readonly name: string;
-}
-
-function choose(
-  named: readonly NamedPoint[],
-  { layers, kinds }: ModulationOptions,
-  skipped: readonly SkippedLayer[],
-): readonly NamedPoint[] {
-  if (layers !== undefined && typeof layers !== 'function') {
-    const known = new Set(named.map(({ name }) => name));
-    for (const name of layers) if (!known.has(name)) throw unknownLayer(name, known, skipped);
-  }
-  const wanted = ({ point, name }: NamedPoint): boolean => {
-    if (kinds && !kinds.includes(point.kind)) return false;
-    if (layers === undefined) return true;
-    return typeof layers === 'function' ? layers(name, point.operator) : layers.includes(name);
-  };
-  const chosen = named.filter(wanted);
-  if (chosen.length > 0) return chosen;
-  const why =
-    named.length > 0
-      ? `None of its ${named.length} layers was chosen: ${list(named.map(({ name }) => name))}.`
-      : skipped.length > 0
-        ? `Those it has cannot be modulated: ${list(skipped.map(({ name, reason }) => `"${name}" (${reason})`))}.`
-        : 'Linear layers, convolutions and normalisations are modulated.';
-  throw new BallastError('invalid-model', `The ONNX model has no layer to modulate. ${why}`);
-}
-
-function unknownLayer(
-  name: string,
-  known: ReadonlySet<string>,
-  skipped: readonly SkippedLayer[],
-): BallastError {
-  const refused = skipped.find((layer) => layer.name === name);
-  if (refused) {
-    return new BallastError(
-      'invalid-model',
-      `The layer "${name}" (${refused.operator}) cannot be modulated: ${refused.reason}.`,
-    );
-  }
-  const close = closestNames(name, known);
-  const hint = close.length > 0 ? ` Did you mean ${list(close.map((other) => `"${other}"`))}?` : '';
-  return new BallastError(
-    'invalid-model',
-    `The ONNX model has no layer "${name}" to modulate.${hint} It has ${list([...known])}.`,
-  );
-}
-
-/** How many names an error lists. */
-const LISTED = 20;
-
-function list(names: readonly string[]): string {
-  const more = names.length > LISTED ? ` and ${names.length - LISTED} more` : '';
-  return names.slice(0, LISTED).join(', ') + more;
 }

@@ -32,10 +32,12 @@ export async function prepareModel(
   modulate: readonly string[] = [],
 ): Promise<PreparedModel> {
   const own = await readModel(path);
-  const bytes = modulate.length === 0 ? own : insertModulation(own, { layers: modulate }).model;
-  const view = new ModelView(bytes);
+  const view = new ModelView(own);
   const external = externalDataFiles(view);
-  const model = exposeTensors(view, expose, { reuse: true });
+  const model =
+    modulate.length === 0
+      ? exposeTensors(view, expose, { reuse: true })
+      : insertModulation(own, { layers: modulate, expose }).model;
   if (model === own) return { model: path, sessionOptions: {} };
   if (external.length === 0) return { model, sessionOptions: {} };
   const folder = dirname(resolve(path));

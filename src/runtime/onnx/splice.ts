@@ -1,5 +1,6 @@
 import protobuf from 'protobufjs/minimal.js';
 import type { ModelView } from './model-view.js';
+import { joined } from './wire-pieces.js';
 
 /** Bytes that take the place of a stretch of the graph; an empty stretch inserts. */
 interface Edit {
@@ -62,7 +63,7 @@ export class Splice {
       keep(end);
     }
     keep(bytes.length);
-    return (reuse && writeAround(pieces, bytes)) || concat(pieces);
+    return (reuse && writeAround(pieces, bytes)) || joined(pieces);
   }
 }
 
@@ -74,24 +75,13 @@ function writeAround(pieces: readonly Uint8Array[], bytes: Uint8Array): Uint8Arr
   const kept = pieces.reduce((longest, piece) => (piece.length > longest.length ? piece : longest));
   const index = pieces.indexOf(kept);
   // Copied before they are written, since they may lie where others go.
-  const before = concat(pieces.slice(0, index));
-  const after = concat(pieces.slice(index + 1));
+  const before = joined(pieces.slice(0, index));
+  const after = joined(pieces.slice(index + 1));
   const start = kept.byteOffset - before.length;
   const length = before.length + kept.length + after.length;
   if (kept.buffer !== bytes.buffer || start < 0 || start + length > bytes.buffer.byteLength) return undefined;
   const whole = Buffer.from(bytes.buffer, start, length);
   whole.set(before);
   whole.set(after, before.length + kept.length);
-  return whole;
-}
-
-function concat(pieces: readonly Uint8Array[]): Uint8Array {
-  // Left unfilled, since every byte is about to be written.
-  const whole = Buffer.allocUnsafeSlow(pieces.reduce((sum, piece) => sum + piece.length, 0));
-  let at = 0;
-  for (const piece of pieces) {
-    whole.set(piece, at);
-    at += piece.length;
-  }
   return whole;
 }

@@ -1,0 +1,82 @@
+import { FLOAT } from './element-types.js';
+import { GraphBuilder } from './graph-builder.js';
+import type { ModulationPoint } from './modulation-points.js';
+import { renameFirstOutput } from './rename-output.js';
+import type { UniqueNames } from './unique-names.js';
+import { WireReader } from './wire-reader.js';
+
+const GRAPH_NODE = 1;
+const GRAPH_INPUT = 11;
+
+/** Fields of GraphProto. */
+export interface GraphFields {
+  readonly nodes: Uint8Array;
+  readonly inputs: Uint8Array;
+}
+
+/**
+ * A layer under another output name, then `gamma * h + beta` under the layer's own.
+ * @param bytes - the model
+ * @param name - the layer's; its inputs are `<name>.gamma` and `<name>.beta` [N, C], float32
+ * @param batch - the name of their batch axis
+ */
+export function modulateLayer(
+  bytes: Uint8Array,
+  point: ModulationPoint,
+  name: string,
+  names: UniqueNames,
+  batch: string,
+): GraphFields {
+  const output = point.node.outputs[0];
+  const plain = names.tensor(`${output}/plain`);
+  const graph = new GraphBuilder(names.tensor(`${name}/modulation`));
+  const target = targetShape(graph, point, plain);
+  const operand = (which: string): string => {
+    const input = graph.input(`${name}.${which}`, 'float32', [batch, point.channels]);
+    const shaped = target === undefined ? input : graph.node('Reshape', [input, target]);
+    if (point.elementType === 0 || point.elementType === FLOAT) return shaped;
+    return graph.node('Cast', [shaped], { to: { int: point.elementType } });
+  };
+  const [gamma, beta] = [operand('gamma'), operand('beta')];
+  graph.node('Add', [graph.node('Mul', [plain, gamma]), beta], {}, output);
+  const { nodes, inputs } = fieldsOf(graph);
+  return { nodes: Buffer.concat([renameFirstOutput(bytes, point.node, plain), nodes]), inputs };
+}
+
+/** The nodes and inputs that were added to a graph. */
+export function fieldsOf(graph: GraphBuilder): GraphFields {
+  const encoded = graph.encode();
+  const nodes: Uint8Array[] = [];
+  const inputs: Uint8Array[] = [];
+  for (const reader = new WireReader(encoded); reader.next();) {
+    const field = encoded.subarray(reader.start, reader.end);
+    if (reader.field === GRAPH_NODE) nodes.push(field);
+    else if (reader.field === GRAPH_INPUT) inputs.push(field);
+  }
+  return { nodes: Buffer.concat(nodes), inputs: Buffer.concat(inputs) };
+}
+
+/** The shape that [N, C] gets to line up with a layer's output; undefined where it does as it is. */
+function targetShape(
+  graph: GraphBuilder,
+  { rank, channels, channelsLast }: ModulationPoint,
+  plain: string,
+): string | undefined {
+  if (rank === 2) return undefined;
+  const integers = (values: readonly number[]): string =>
+    graph.node('Constant', [], {
+      value: {
+        tensor: { type: 'int64', dims: [values.length], data: BigInt64Array.from(values.map(BigInt)) },
+      },
+    });
+  // 0 keeps the axis as it is: the batch.
+  if (rank !== undefined) {
+    const ones = Array<number>(rank - 2).fill(1);
+    return integers(channelsLast ? [0, ...ones, channels] : [0, channels, ...ones]);
+  }
+  const count = graph.node('Sub', [graph.node('Shape', [graph.node('Shape', [plain])]), integers([2])]);
+  const one = { tensor: { type: 'int64', dims: [1], data: BigInt64Array.of(1n) } } as const;
+  const ones = graph.node('ConstantOfShape', [count], { value: one });
+  const parts = channelsLast ? [integers([0]), ones, integers([channels])] : [integers([0, channels]), ones];
+  return graph.node('Concat', parts, { axis: { int: 0 } });
+}
