@@ -31,18 +31,25 @@ def view(values):
     return values.view(-1, 1, 1, 1)
 
 
-def warp(pictures, gen, shift=(0.0, 0.0), zoom=0.0, angle=0.0, bend=0.0):
-    """Pictures under similarities drawn within bounds, and a smooth random bending; at the border its last pixel."""
-    n, _, size, _ = pictures.shape
+def warp(pictures, gen, shift=(0.0, 0.0), zoom=0.0, angle=0.0, bend=0.0, repeat=1):
+    """Pictures under similarities drawn within bounds, and a smooth random bending; at the border its last pixel.
+    With ``repeat`` the pictures are so many parts of one size, and each part is moved as the first."""
+    n, size = len(pictures) // repeat, pictures.shape[-1]
+    where = places(gen, n, size, shift, zoom, angle, bend).repeat(repeat, 1, 1, 1)
+    return F.grid_sample(pictures, where, mode="bilinear", padding_mode="border", align_corners=False)
+
+
+def places(gen, n, size, shift, zoom, angle, bend):
+    """Where each pixel comes from, ``[N, size, size, 2]``."""
     turn = uniform(gen, -angle, angle, n) * np.pi / 180
     scale = uniform(gen, 1 - zoom, 1 + zoom, n)
     c, s = turn.cos() * scale, turn.sin() * scale
     move = torch.stack([uniform(gen, -w, w, n) * 2 for w in shift], 1)
     matrix = torch.stack((torch.stack((c, -s, move[:, 0]), 1), torch.stack((s, c, move[:, 1]), 1)), 1)
-    where = F.affine_grid(matrix, list(pictures.shape), align_corners=False)
+    where = F.affine_grid(matrix, [n, 3, size, size], align_corners=False)
     if bend:
         where = where + bends(gen, n, size, bend).permute(0, 2, 3, 1)
-    return F.grid_sample(pictures, where, mode="bilinear", padding_mode="border", align_corners=False)
+    return where
 
 
 def bends(gen, n, size, strength, knots=5):
@@ -91,39 +98,57 @@ def masks(gen, n, size, parts):
     return soft * view(torch.where(parts, torch.ones(n), strength))
 
 
-def recoloured(pictures, gen):
-    """Each picture with other gains, brightness, contrast and saturation."""
-    n = len(pictures)
+def recoloured(pictures, gen, repeat=1):
+    """Each picture with other gains, brightness, contrast, saturation and hue; with ``repeat`` each part as the first."""
+    n = len(pictures) // repeat
     gain = 1 + torch.randn(n, 3, 1, 1, generator=gen) * 0.05
-    lift = torch.randn(n, 3, 1, 1, generator=gen) * 0.03
-    contrast, saturation = view(uniform(gen, 0.8, 1.2, n)), view(uniform(gen, 0.7, 1.3, n))
-    grey = pictures.mean(1, keepdim=True)
-    changed = grey + (pictures - grey) * saturation
+    lift = uniform(gen, -0.08, 0.08, n, 3, 1, 1) * view(uniform(gen, 0, 1, n))
+    contrast, saturation = view(uniform(gen, 0.8, 1.2, n)), uniform(gen, 0.7, 1.3, n)
+    hue = uniform(gen, -0.2, 0.2, n)
+    mixing = chroma(saturation, hue)
+    gain, lift, contrast, mixing = (x.repeat(repeat, *[1] * (x.dim() - 1)) for x in (gain, lift, contrast, mixing))
+    changed = torch.einsum("nij,njhw->nihw", mixing, pictures)
     middle = changed.mean((2, 3), keepdim=True)
     return ((middle + (changed - middle) * contrast) * gain + lift).clamp(0, 1)
+
+
+def chroma(saturation, hue):
+    """Matrices of RGB ``[N, 3, 3]`` that stretch the colour about grey and turn it, in radians, and keep the luma."""
+    luma = torch.tensor((0.299, 0.587, 0.114))
+    # Any two directions without luma will do: blue less luma, red less luma.
+    down = torch.stack((luma, torch.tensor((0.0, 0.0, 1.0)) - luma, torch.tensor((1.0, 0.0, 0.0)) - luma))
+    down[1], down[2] = down[1] * 0.492, down[2] * 0.877
+    c, s = hue.cos() * saturation, hue.sin() * saturation
+    turn = torch.zeros(len(hue), 3, 3)
+    turn[:, 0, 0], turn[:, 1, 1], turn[:, 1, 2], turn[:, 2, 1], turn[:, 2, 2] = 1, c, -s, s, c
+    return down.inverse() @ turn @ down
 
 
 def refocused(pictures, gen):
     """Each picture smaller and large again, blurred, or sharpened."""
     size = pictures.shape[-1]
     parts = []
-    for group in pictures.chunk(4):
-        how = int(torch.randint(3, (1,), generator=gen))
-        if how == 0:
-            small = int(size / float(uniform(gen, 1.3, 3, 1)))
+    for group in pictures.chunk(8):
+        how = int(torch.randint(4, (1,), generator=gen))
+        if how < 2:
+            small = int(size / float(uniform(gen, 1.3, 4, 1)))
             group = F.interpolate(group, size=(small, small), mode="bilinear", antialias=True)
-            group = F.interpolate(group, size=(size, size), mode="bilinear")
-        elif how == 1:
-            group = blur(group, float(uniform(gen, 0.4, 1.2, 1)))
+            back = ("nearest", "bilinear", "bicubic")[int(torch.randint(3, (1,), generator=gen))]
+            group = F.interpolate(group, size=(size, size), mode=back)
+        elif how == 2:
+            group = blur(group, float(uniform(gen, 0.4, 1.5, 1)))
         else:
-            group = group + float(uniform(gen, 0.4, 1.2, 1)) * (group - blur(group, 1.0))
+            sharp = group - blur(group, float(uniform(gen, 0.6, 1.5, 1)))
+            group = group + float(uniform(gen, 0.4, 2, 1)) * sharp
         parts.append(group.clamp(0, 1))
     return torch.cat(parts)
 
 
 def fakes(pictures, others, kinds, gen):
     """Blended fakes of ``pictures [N, 3, S, S]`` in [0, 1]; ``kinds [N]`` are indices of KINDS; ``others`` give
-    the faces of a swap, recoloured to the skin that they go into."""
+    the faces of a swap, recoloured to the skin that they go into. Returns ``(targets, fakes, masks)``: what the faces
+    were laid over, recoloured and refocused like them, and which share of each pixel was laid over,
+    ``[N, 1, S, S]``."""
     n, _, size, _ = pictures.shape
     is_self = view(kinds == 0)
     mask = masks(gen, n, size, (kinds == 2) | ((kinds == 0) & chance(gen, 0.2, n)))
@@ -137,32 +162,41 @@ def fakes(pictures, others, kinds, gen):
     (here, spread), (there, width) = moments(pictures), moments(others)
     fitted = ((others - there) / width * spread + here).clamp(0, 1)
     source, target = torch.where(is_self, pictures, fitted), pictures
+    # One of the two is changed, rarely both or none.
+    first = chance(gen, 0.5, n)
     for change in (recoloured, refocused):
-        for which in ("source", "target"):
-            pick = view(chance(gen, 0.45, n))
-            if which == "source":
-                source = torch.where(pick, change(source, gen), source)
-            else:
-                target = torch.where(pick, change(target, gen), target)
-    moved = warp(source, gen, (0.03, 0.02), 0.05, 1.5, 0.006)
+        of_one, of_other = chance(gen, 0.75, n), chance(gen, 0.1, n)
+        source = torch.where(view(torch.where(first, of_one, of_other)), change(source, gen), source)
+        target = torch.where(view(torch.where(first, of_other, of_one)), change(target, gen), target)
+    moved = warp(source, gen, (0.03, 0.03), 0.05, 1.5, 0.006)
     source = torch.where(view(chance(gen, 0.9, n)), moved, source)
-    return mask * source + (1 - mask) * target
+    return target, mask * source + (1 - mask) * target, mask
 
 
-def developed(pictures, gen):
-    """What a picture goes through on its way: light, size, noise, compression; each drawn for itself."""
-    n, _, size, _ = pictures.shape
-    pictures = torch.where(view(chance(gen, 0.5, n)), recoloured(pictures, gen), pictures)
-    small = F.interpolate(pictures, size=(int(size * float(uniform(gen, 0.55, 0.95, 1))),) * 2,
+def developed(pictures, gen, repeat=1):
+    """What a picture goes through on its way: light, size, noise, compression; with ``repeat`` the pictures are so
+    many parts of one size, and each part goes through what the first does."""
+    n, size = len(pictures) // repeat, pictures.shape[-1]
+
+    def some(p):
+        return view(chance(gen, p, n)).repeat(repeat, 1, 1, 1)
+
+    pictures = torch.where(some(0.3), recoloured(pictures, gen, repeat), pictures)
+    small = F.interpolate(pictures, size=(int(size * float(uniform(gen, 0.5, 0.95, 1))),) * 2,
                           mode="bilinear", antialias=True)
     small = F.interpolate(small, size=(size, size), mode="bilinear")
-    pictures = torch.where(view(chance(gen, 0.25, n)), small, pictures)
-    noise = torch.randn(pictures.shape, generator=gen) * view(uniform(gen, 0.0, 0.025, n))
-    pictures = torch.where(view(chance(gen, 0.2, n)), pictures + noise, pictures).clamp(0, 1)
-    compress = chance(gen, 0.6, n)
-    quality = torch.randint(40, 98, (n,), generator=gen)
+    pictures = torch.where(some(0.2), small, pictures)
+    deviation = view(uniform(gen, 0.0, 0.025, n)).repeat(repeat, 1, 1, 1)
+    noisy = pictures + torch.randn(pictures.shape, generator=gen) * deviation
+    return compressed(torch.where(some(0.2), noisy, pictures).clamp(0, 1), gen, 0.8, repeat)
+
+
+def compressed(pictures, gen, p, repeat=1):
+    """A share ``p`` of pictures saved as JPEG; with ``repeat`` each part as the first."""
+    n = len(pictures) // repeat
+    pick, quality = chance(gen, p, n).repeat(repeat), torch.randint(40, 98, (n,), generator=gen).repeat(repeat)
     out = pictures.clone()
-    for i in compress.nonzero().flatten().tolist():
+    for i in pick.nonzero().flatten().tolist():
         out[i] = jpeg(pictures[i], int(quality[i]))
     return out
 

@@ -107,28 +107,32 @@ class Step(nn.Module):
 class Detector(nn.Module):
     """Aligned faces ``[N, 3, 128, 128]`` to logits ``[N, 2]``, real and fake, of features on the sphere."""
 
-    WIDTHS = (24, 48, 96, 160)
+    WIDTHS, STEPS = (24, 48, 96, 160), (1, 2, 2, 1)
 
     def __init__(self):
         super().__init__()
-        layers, cin = [face_detector.layer(3, 24, 2)], 24
-        for i, width in enumerate(self.WIDTHS):
-            if i:
+        layers, cin = [face_detector.layer(3, self.WIDTHS[0], 2)], self.WIDTHS[0]
+        for width, steps in zip(self.WIDTHS, self.STEPS):
+            if width != cin:
                 layers.append(face_detector.layer(cin, width, 2))
-            layers.append(Step(width))
+            layers += [Step(width) for _ in range(steps)]
             cin = width
-        self.body, self.head = nn.Sequential(*layers), nn.Linear(cin, 2)
-        nn.init.normal_(self.head.weight, std=2 / cin**0.5)
-
-    def features(self, x):
-        pooled = self.body(x).mean((2, 3))
-        if not self.training:
-            # A face says as much in the mirror.
-            pooled = pooled + self.body(x.flip(-1)).mean((2, 3))
-        return F.normalize(pooled)
+        self.body, self.head = nn.Sequential(*layers), nn.Linear(2 * cin, 2)
+        # Which part of each field of the last map was laid over: learnt from in the training alone.
+        self.where = nn.Conv2d(cin, 1, 1)
+        nn.init.normal_(self.head.weight, std=2 / (2 * cin) ** 0.5)
 
     def forward(self, x):
-        return self.head(self.features(x))
+        pooled = self.pooled(self.body(x))
+        # A face says as much in the mirror.
+        return self.head(F.normalize(pooled + self.pooled(self.body(x.flip(-1)))))
+
+    @staticmethod
+    def pooled(maps):
+        """Mean and deviation over the picture, ``[N, 2 C]``: a blended face is one that is not the same all over."""
+        mean = maps.mean((2, 3), keepdim=True)
+        spread = ((maps - mean).square().mean((2, 3)) + 1e-4).sqrt()
+        return torch.cat((mean.flatten(1), spread), 1)
 
 
 def sphere_losses(features, labels):
@@ -143,14 +147,18 @@ def sphere_losses(features, labels):
 
 
 def draw_pairs(real, others, gen, more=()):
-    """Real faces ``[N]`` and a fake of each ``[N]``, as they would come; ``more`` real and fake ones between."""
+    """Real faces ``[N]`` and a fake of each ``[N]``, as they would come, and which part of each was laid over; ``more``
+    real and fake ones between, of which that is not known: NaN."""
     kinds = torch.tensor((0, 0, 0, 0, 0, 0, 1, 1, 2, 2))[torch.randint(10, (len(real),), generator=gen)]
-    fake = blended.fakes(real, others, kinds, gen)
+    real, fake, mask = blended.fakes(real, others, kinds, gen)
+    unknown = torch.full((len(more[0]) if more else 0, 1, WIDE, WIDE), torch.nan)
     both = torch.cat((real, *more[:1], fake, *more[1:]))
+    mask = torch.cat((torch.zeros_like(mask), unknown, mask, unknown))
+    both = torch.cat((blended.developed(both, gen, repeat=2), mask), 1)
     turned = blended.chance(gen, 0.5, len(both) // 2).repeat(2)
     both = torch.where(blended.view(turned), both.flip(-1), both)
-    both = blended.warp(both, gen, (0.03, 0.03), 0.07, 5)
-    return blended.developed(middle(both), gen), kinds
+    both = middle(blended.warp(both, gen, (0.03, 0.03), 0.07, 5, repeat=2))
+    return blended.compressed(both[:, :3], gen, 0.2, repeat=2), both[:, 3:]
 
 
 def train(args, network, real, part, epochs, rate, others=()):
@@ -173,14 +181,17 @@ def train(args, network, real, part, epochs, rate, others=()):
         loader = iter(torch.utils.data.DataLoader(pairs, None, num_workers=1, prefetch_factor=4))
         network.train()
         for _ in range(steps):
-            pictures = next(loader)
+            pictures, masks = next(loader)
             labels = torch.arange(2).repeat_interleave(len(pictures) // 2)
             with torch.autocast("cpu", torch.bfloat16, enabled=args.bf16):
-                features = network.features(normalised(pictures.float() / 255))
-            features = features.float()
+                maps = network.body(normalised(pictures.float() / 255))
+            maps = maps.float()
+            features = F.normalize(network.pooled(maps))
             logits = network.head(features)
             align, uniform = sphere_losses(features, labels)
             loss = F.cross_entropy(logits, labels) + 0.1 * align + 0.05 * uniform
+            known = ~masks.isnan()
+            loss = loss + F.binary_cross_entropy_with_logits(network.where(maps)[known], masks[known])
             opt.zero_grad(set_to_none=True)
             loss.backward()
             nn.utils.clip_grad_norm_(network.parameters(), 5.0)
@@ -200,7 +211,8 @@ def train(args, network, real, part, epochs, rate, others=()):
 
 
 class Pairs(torch.utils.data.IterableDataset):
-    """An epoch's batches, uint8 ``[2N, 3, 128, 128]``, the real faces first; seeded by epoch."""
+    """An epoch's batches, uint8 ``[2N, 3, 128, 128]``, the real faces first, and what was laid over in each field of
+    the network's last map, ``[2N, 1, 8, 8]``; seeded by epoch."""
 
     def __init__(self, args, real, others, epoch):
         super().__init__()
@@ -215,8 +227,8 @@ class Pairs(torch.utils.data.IterableDataset):
             swaps = self.real[torch.randint(len(self.real), (len(pick),), generator=gen)]
             more = [torch.cat([self.some(side[k], side[2], gen) for side in self.others])
                     for k in range(2)] if self.others else ()
-            pictures, _ = draw_pairs(self.real[pick].float() / 255, swaps.float() / 255, gen, more)
-            yield (pictures * 255).round().to(torch.uint8)
+            pictures, masks = draw_pairs(self.real[pick].float() / 255, swaps.float() / 255, gen, more)
+            yield (pictures * 255).round().to(torch.uint8), F.avg_pool2d(masks, SIZE // 8)
 
     @staticmethod
     def some(faces, count, gen):
@@ -254,12 +266,14 @@ def ece(probability, label, bins=15):
                for b in range(bins) if (at == b).any())
 
 
-def plain_fakes(wide, kind, seed):
-    """Fakes of one kind from wide crops in [0, 1], of these crops' own people; neither turned nor developed."""
+def plain_pairs(wide, kind, seed):
+    """What fakes of one kind were laid over, and the fakes, from wide crops in [0, 1] of these crops' own people;
+    neither turned nor developed."""
     gen = torch.Generator().manual_seed(seed)
     others = wide[torch.randperm(len(wide), generator=gen)]
     kinds = torch.full((len(wide),), blended.KINDS.index(kind))
-    return torch.cat([blended.fakes(a, b, k, gen) for a, b, k in zip(wide.split(64), others.split(64), kinds.split(64))])
+    parts = [blended.fakes(a, b, k, gen) for a, b, k in zip(wide.split(64), others.split(64), kinds.split(64))]
+    return torch.cat([target for target, _, _ in parts]), torch.cat([fake for _, fake, _ in parts])
 
 
 def once_more(pictures, quality=90):
@@ -272,12 +286,11 @@ def measured(args, network, detector):
     rows, everything = {}, {"real": [], "fake": []}
     for kind in REAL:
         wide = side(args, kind, detector, True)[0].float() / 255
-        real = margins(network, once_more(middle(wide)))
-        everything["real"].append(real)
         for how in blended.KINDS:
-            fake = margins(network, once_more(middle(plain_fakes(wide, how, 7))))
+            real, fake = (margins(network, once_more(middle(x))) for x in plain_pairs(wide, how, 7))
             rows[f"{kind}: {how}-blended"] = (auroc(real, fake), len(real), len(fake))
             if how == "self":
+                everything["real"].append(real)
                 everything["fake"].append(fake)
     for real_kind, fake_kind, learnt in OTHER:
         real = margins(network, once_more(middle(side(args, real_kind, detector, True)[0].float() / 255)))
@@ -308,9 +321,10 @@ def calibrate(args, network, kept_back):
         # Half as after a long way, half as after a short one.
         others = wide[torch.randperm(len(wide), generator=gen)]
         far = margins(network, draw_pairs(wide, others, gen)[0])
-        real += [far[: len(wide)], margins(network, once_more(middle(wide)))]
-        near = plain_fakes(wide, "self", int(torch.randint(10_000, (1,), generator=gen)))
-        fake += [far[len(wide) :], margins(network, once_more(middle(near)))]
+        near = [margins(network, once_more(middle(x)))
+                for x in plain_pairs(wide, "self", int(torch.randint(10_000, (1,), generator=gen)))]
+        real += [far[: len(wide)], near[0]]
+        fake += [far[len(wide) :], near[1]]
     real, fake = np.concatenate(real), np.concatenate(fake)
     x = torch.tensor(np.concatenate((real, fake)))
     y = torch.tensor(np.concatenate((np.zeros_like(real), np.ones_like(fake))))
@@ -344,7 +358,7 @@ def main():
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--pairs", type=int, default=32)
-    parser.add_argument("--epochs", type=int, default=30)
+    parser.add_argument("--epochs", type=int, default=60)
     parser.add_argument("--rate", type=float, default=2e-3)
     parser.add_argument("--more-epochs", type=int, default=20)
     parser.add_argument("--more-rate", type=float, default=1.2e-3)
