@@ -15,10 +15,10 @@ const port = parentPort!;
 try {
   const spec = workerData as WorkerSpec;
   const ensemble = await Ensemble.open(spec);
-  await warmUp(ensemble, spec.warmUp);
+  const warmPass = await warmUp(ensemble, spec.warmUp);
   const { inputs, outputs, provider, failures } = ensemble;
   port.on('message', (message: ToWorker) => void answer(ensemble, message));
-  send({ kind: 'ready', inputs, outputs, provider, failures });
+  send({ kind: 'ready', inputs, outputs, provider, failures, warmPass });
 } catch (error) {
   send({
     kind: 'failed',

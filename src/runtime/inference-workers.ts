@@ -1,12 +1,13 @@
 import { Worker } from 'node:worker_threads';
 import { BallastError, type ErrorCode } from '../errors.js';
 import type { EnsembleSpec } from './ensemble.js';
+import { LonePass } from './lone-pass.js';
 import type { VoteRequest } from './noisy-votes.js';
 import type { Provider } from './providers.js';
 import { nameOf } from './session.js';
 import { buffersOf, type TensorMap, type TensorSpec } from './tensor.js';
 import { BETWEEN_LAYERS, BETWEEN_REQUESTS, type ThreadPlan } from './thread-plan.js';
-import type { WarmUp } from './warm-up.js';
+import type { WarmPass, WarmUp } from './warm-up.js';
 
 /** The model that workers are started with. */
 export interface ModelSpec extends Omit<EnsembleSpec, 'threads' | 'spinMicroseconds'> {
@@ -43,6 +44,8 @@ export interface SessionInfo {
   readonly provider: Provider;
   /** Why the providers before it were not taken. */
   readonly failures: readonly string[];
+  /** How long one sample takes; undefined where the model could not be warmed. */
+  readonly warmPass: WarmPass | undefined;
 }
 
 /** The result of one run. */
@@ -58,14 +61,17 @@ interface Pending {
 }
 
 /**
- * The threads that hold one model. `session.run` holds its thread for the whole inference, so no session lives in
- * the main thread. A worker that dies fails its own batches alone and is replaced.
+ * The threads that hold one model. `session.run` holds its thread for the whole inference, so only what takes no time
+ * worth speaking of runs in the main thread: see LonePass. A worker that dies fails its own batches alone and is
+ * replaced.
  */
 export class InferenceWorkers {
   /** Run batches side by side. */
   private readonly beside: InferenceWorker[] = [];
   /** None, or one, which runs a batch that is alone, on more cores. */
   private readonly alone: InferenceWorker[] = [];
+  /** Takes lone samples from it, where they are fast. */
+  private lonePass: LonePass | undefined;
   private closed = false;
 
   private constructor(private readonly onReplaced: (reason: string) => void) {}
@@ -88,7 +94,10 @@ export class InferenceWorkers {
     try {
       // One after another, since each warms its model on the same cores.
       for (let i = 0; i < plan.workers; i++) await pool.startWorker(spec, pool.beside, i);
-      if (plan.alone !== undefined) await pool.startWorker(aloneSpec, pool.alone, 0);
+      if (plan.alone !== undefined) {
+        await pool.startWorker(aloneSpec, pool.alone, 0);
+        pool.lonePass = await LonePass.open(aloneSpec, model.warmUp, pool.alone[0].info.warmPass);
+      }
     } catch (error) {
       await pool.close();
       throw error;
@@ -107,7 +116,8 @@ export class InferenceWorkers {
   }
 
   /**
-   * Runs a batch: on the worker for lone batches where no other is running, or else on the one with the least to do.
+   * Runs a batch: where no other is running, a short one in this thread, any other on the worker for lone batches; or
+   * else on the worker with the least to do.
    * @param inputs - by graph input; the memory behind them moves to the worker, so no other tensor may share it
    * @param fetches - names of the outputs wanted
    * @throws BallastError invalid-input with onnxruntime's reason; unavailable where the worker died
@@ -115,7 +125,8 @@ export class InferenceWorkers {
   run(inputs: TensorMap, fetches: readonly string[]): Promise<ForwardPass> {
     if (this.closed) return Promise.reject(beingClosed());
     const isAlone = this.beside.every(({ load }) => load === 0) && this.alone[0]?.load === 0;
-    return (isAlone ? this.alone[0] : this.leastBusy()).run(inputs, fetches);
+    if (!isAlone) return this.leastBusy().run(inputs, fetches);
+    return (this.lonePass?.takes(inputs) ? this.lonePass : this.alone[0]).run(inputs, fetches);
   }
 
   /**
@@ -131,6 +142,7 @@ export class InferenceWorkers {
   async close(): Promise<void> {
     this.closed = true;
     await Promise.all([...this.beside, ...this.alone].map((worker) => worker.terminate()));
+    await this.lonePass?.close();
   }
 
   private leastBusy(): InferenceWorker {

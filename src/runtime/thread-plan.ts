@@ -9,7 +9,7 @@ export interface ThreadPlan {
   readonly workers: number;
   /** onnxruntime's threads of each of them. */
   readonly threads: number;
-  /** Threads of one more worker, for a batch that is alone in the server; undefined where there is none. */
+  /** Threads that a batch gets which is alone in the server, on copies of its own; undefined where there are none. */
   readonly alone: number | undefined;
 }
 
@@ -41,7 +41,8 @@ const MOST_WORKERS = 8;
  */
 export function planThreads({ cores, workers, threads, modelBytes, onCpu }: PlanInput): ThreadPlan {
   const beside = Math.min(cores, MOST_WORKERS);
-  const fits = modelBytes * (beside + 1) <= MOST_BYTES;
+  // One copy for lone batches, and one for lone samples.
+  const fits = modelBytes * (beside + 2) <= MOST_BYTES;
   if (workers !== undefined || threads !== undefined || cores === 1 || !onCpu || !fits) {
     return { workers: workers ?? 1, threads: threads ?? cores, alone: undefined };
   }

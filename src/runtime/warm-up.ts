@@ -14,31 +14,66 @@ export interface WarmUp {
   readonly budgetMs: number;
 }
 
+/** A pass of one sample through a warm model. */
+export interface WarmPass {
+  readonly seconds: number;
+  /** Numbers in all of its inputs. */
+  readonly elements: number;
+}
+
+/** Passes of one sample of which the median is told. */
+const TIMED_PASSES = 5;
+
 /**
  * Runs the model on zeros, in batches of 1, 2, 4, … and `maxBatchSize`, so that the first requests do not pay for
  * memory arenas and kernel selection. A model that cannot run on zeros is left cold: its requests will say why.
+ * @returns how long one sample takes; undefined where the model is left cold
  * @throws BallastError invalid-model where a companion cannot run on what the model answers
  */
 export async function warmUp(
   ensemble: Ensemble,
   { maxBatchSize, sampleShapes, shared, budgetMs }: WarmUp,
-): Promise<void> {
+): Promise<WarmPass | undefined> {
   const end = performance.now() + budgetMs;
-  for (const size of batchSizes(maxBatchSize)) {
-    if (performance.now() > end) return;
-    const inputs: Record<string, Tensor> = { ...shared };
-    for (const spec of ensemble.inputs) {
-      const tensor = zeros(spec, size, sampleShapes[spec.name]);
-      if (tensor === undefined) return;
-      inputs[spec.name] = tensor;
+  const inputs = (size: number): TensorMap | undefined => zeroInputs(ensemble, size, sampleShapes, shared);
+  const run = async (batch: TensorMap): Promise<number> => {
+    const begin = performance.now();
+    await ensemble.run(batch, ensemble.fetchable);
+    return (performance.now() - begin) / 1000;
+  };
+  try {
+    for (const size of batchSizes(maxBatchSize)) {
+      const batch = inputs(size);
+      if (batch === undefined) return undefined;
+      if (performance.now() > end) break;
+      await run(batch);
     }
-    try {
-      await ensemble.run(inputs, ensemble.fetchable);
-    } catch (error) {
-      if (error instanceof BallastError && error.code === 'invalid-model') throw error;
-      return;
+    const sample = inputs(1)!;
+    const times: number[] = [];
+    while (times.length < TIMED_PASSES && (times.length === 0 || performance.now() < end)) {
+      times.push(await run(sample));
     }
+    const elements = Object.values(sample).reduce((sum, { data }) => sum + data.length, 0);
+    return { seconds: times.sort((a, b) => a - b)[times.length >> 1], elements };
+  } catch (error) {
+    if (error instanceof BallastError && error.code === 'invalid-model') throw error;
+    return undefined;
   }
+}
+
+function zeroInputs(
+  ensemble: Ensemble,
+  size: number,
+  sampleShapes: WarmUp['sampleShapes'],
+  shared: TensorMap | undefined,
+): TensorMap | undefined {
+  const inputs: Record<string, Tensor> = { ...shared };
+  for (const spec of ensemble.inputs) {
+    const tensor = zeros(spec, size, sampleShapes[spec.name]);
+    if (tensor === undefined) return undefined;
+    inputs[spec.name] = tensor;
+  }
+  return inputs;
 }
 
 function batchSizes(max: number): number[] {

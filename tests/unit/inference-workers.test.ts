@@ -78,6 +78,45 @@ describe('InferenceWorkers', () => {
     expect(delay.max / 1e9).toBeLessThan(seconds / 3);
   });
 
+  it('runs a lone sample of a fast model in this thread, and everything else in the workers', async () => {
+    const pool = await start(spec('add_sub-fp32.onnx'), { workers: 2, threads: 1, alone: 2 });
+    const rows = (count: number): TensorMap => ({
+      INPUT0: { type: 'float32', dims: [count, 16], data: new Float32Array(16 * count).fill(5) },
+      INPUT1: { type: 'float32', dims: [count, 16], data: new Float32Array(16 * count).fill(3) },
+    });
+    /** What goes to a worker leaves this thread. */
+    const stayed = ({ INPUT0 }: TensorMap): boolean => INPUT0.data.length > 0;
+    const [one, two, second] = [rows(1), rows(2), rows(1)];
+    expect((await pool.run(one, ['OUTPUT0'])).outputs.OUTPUT0.data).toEqual(new Float32Array(16).fill(8));
+    expect(stayed(one)).toBe(true);
+    expect((await pool.run(two, ['OUTPUT0'])).outputs.OUTPUT0.data).toEqual(new Float32Array(32).fill(8));
+    expect(stayed(two)).toBe(false);
+    const [first, other] = await Promise.all([
+      pool.run(one, ['OUTPUT0', 'OUTPUT1']),
+      pool.run(second, ['OUTPUT1']),
+    ]);
+    expect(stayed(second)).toBe(false);
+    expect(first.outputs.OUTPUT1.data).toEqual(new Float32Array(16).fill(2));
+    expect(other.outputs.OUTPUT1.data).toEqual(new Float32Array(16).fill(2));
+  });
+
+  it('refuses what a lone sample cannot be, and takes the next one', async () => {
+    const pool = await start(spec('add_sub-fp32.onnx'), { workers: 1, threads: 1, alone: 2 });
+    const of = (width: number): TensorMap => ({
+      INPUT0: { type: 'float32', dims: [1, width], data: new Float32Array(width) },
+      INPUT1: { type: 'float32', dims: [1, 16], data: new Float32Array(16) },
+    });
+    await expect(pool.run(of(15), ['OUTPUT0'])).rejects.toMatchObject({ code: 'invalid-input' });
+    expect((await pool.run(of(16), ['OUTPUT0'])).outputs.OUTPUT0.dims).toEqual([1, 16]);
+  });
+
+  it('leaves a model to the workers whose time depends on the numbers it is given', async () => {
+    const pool = await start(spec('slow.onnx'), { workers: 1, threads: 1, alone: 1 });
+    const inputs = slow(1n);
+    await pool.run(inputs, ['OUTPUT']);
+    expect(inputs.INPUT.data).toHaveLength(0);
+  });
+
   it('answers what a dead worker had with an error and replaces it', async () => {
     const reasons: string[] = [];
     const pool = await start(spec('slow.onnx'), ONE, (reason) => reasons.push(reason));
