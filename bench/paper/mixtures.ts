@@ -25,7 +25,7 @@ const MODEL = 'cifar10';
 const ALPHAS = [0, 0.25, 0.5, 0.75, 0.9, 1];
 
 /** Nonlinear mixing, as the model card says it was searched on held-out training pictures. */
-const NONLINEAR = { alpha: 0.75, nonlinear: { scale: 0.3, power: 6, shift: 0.25 } };
+const NONLINEAR = { alpha: 0.9, nonlinear: { scale: 0.3, power: 6, shift: 0 } };
 
 /**
  * Loads the model as a server does, and a copy of it whose model.yaml asks for nonlinear mixing (MixedNUTS, Bai et al.,

@@ -182,7 +182,7 @@ def main():
     parser.add_argument("--low", type=float, default=0.55, help="alphaBias while training")
     parser.add_argument("--scales", type=float, nargs=2, default=(1.0, 2.0),
                         help="standardScale and robustScale while training")
-    parser.add_argument("--setting", type=float, nargs=5, default=(0.8, 2.0, 2.0, 1.0, -2.75),
+    parser.add_argument("--setting", type=float, nargs=5, default=(0.785, 2.0, 2.0, 1.0, -2.75),
                         metavar=("LOW", "STANDARD", "ROBUST", "SCALE", "SHIFT"),
                         help="alphaBias, standardScale, robustScale; factor and shift of gamma")
     parser.add_argument("--search", action="store_true", help="choose these again")

@@ -20,7 +20,7 @@ import networks
 TENSOR = "/blocks/blocks.2/act_1/Mul_1_output_0"
 TARGETS = ("standard", "robust", "fixed", "mixing-network", "nonlinear")
 # s, p, c and alpha, as in model.yaml.
-NONLINEAR = (0.3, 6.0, 0.25, 0.75)
+NONLINEAR = (0.3, 6.0, 0.0, 0.9)
 
 
 class MixingNetwork(nn.Module):

@@ -100,9 +100,11 @@ async function openLocal(definition: ModelDefinition, host: RunnerHost): Promise
   const providers = config.providers ?? host.providers;
   const file = files.classifier!;
   const external = found.externalData.map((weights) => join(dirname(file), weights));
+  // A modulated network has its weights in memory twice: plain, and with modulation.
+  const twice = modulation === undefined ? [] : [file, ...external];
   const plan = planThreads({
     ...host,
-    modelBytes: await totalBytes([file, files.robust, files.mixing, files.voter, ...external]),
+    modelBytes: await totalBytes([file, files.robust, files.mixing, files.voter, ...external, ...twice]),
     onCpu: providersToTry(providers)[0] === 'cpu',
   });
   const workers = await InferenceWorkers.start(
