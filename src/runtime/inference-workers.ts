@@ -125,8 +125,8 @@ export class InferenceWorkers {
   run(inputs: TensorMap, fetches: readonly string[]): Promise<ForwardPass> {
     if (this.closed) return Promise.reject(beingClosed());
     const isAlone = this.beside.every(({ load }) => load === 0) && this.alone[0]?.load === 0;
-    if (!isAlone) return this.leastBusy().run(inputs, fetches);
-    return (this.lonePass?.takes(inputs) ? this.lonePass : this.alone[0]).run(inputs, fetches);
+    if (this.lonePass?.takes(inputs, isAlone)) return this.lonePass.run(inputs, fetches);
+    return (isAlone ? this.alone[0] : this.leastBusy()).run(inputs, fetches);
   }
 
   /**

@@ -9,9 +9,9 @@ import { warmUp, type WarmPass, type WarmUp } from './warm-up.js';
 
 /** A pass that takes longer would keep other requests waiting. */
 const MOST_SECONDS = 0.002;
-/** After a pass that took longer than this, on a busy machine, */
+/** A pass that took longer than this did so on a busy machine. */
 const SLOW_SECONDS = 0.005;
-/** lone samples go to the workers for so many milliseconds. */
+/** After a slow pass, or where requests come side by side, the workers get everything for so many milliseconds. */
 const REST_MS = 100;
 
 /**
@@ -52,9 +52,15 @@ export class LonePass {
     return new LonePass(ensemble, sample);
   }
 
-  /** Whether these inputs may be run here and now: a single sample, of the size that was measured. */
-  takes(inputs: TensorMap): boolean {
-    if (this.running || this.closed || performance.now() < this.restsUntil) return false;
+  /**
+   * Whether these inputs are run here and now: a single sample, of the size that was measured, that no other came beside
+   * of late. A thread that takes requests as well answers several clients later than the workers do.
+   * @param isAlone - whether no worker has anything to do
+   */
+  takes(inputs: TensorMap, isAlone: boolean): boolean {
+    const now = performance.now();
+    if (!isAlone || this.running) this.restsUntil = now + REST_MS;
+    if (this.closed || now < this.restsUntil) return false;
     const tensors = Object.values(inputs);
     return tensors.reduce((sum, { data }) => sum + data.length, 0) <= this.sample.elements;
   }

@@ -98,6 +98,10 @@ describe('InferenceWorkers', () => {
     expect(stayed(second)).toBe(false);
     expect(first.outputs.OUTPUT1.data).toEqual(new Float32Array(16).fill(2));
     expect(other.outputs.OUTPUT1.data).toEqual(new Float32Array(16).fill(2));
+    // Where requests came side by side, more are likely to.
+    const after = rows(1);
+    await pool.run(after, ['OUTPUT1']);
+    expect(stayed(after)).toBe(false);
   });
 
   it('refuses what a lone sample cannot be, and takes the next one', async () => {
