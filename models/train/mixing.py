@@ -13,7 +13,8 @@ The constants have defaults, found by ``--search`` on held-out train images: it
 takes those of most clean accuracy that keep a share of the robust classifier's
 attacked accuracy, attacks the mixture with them, and searches again where that
 attack breaks more than the earlier ones. The default lies between its first
-answer and the next, more careful ones.
+answer and the next, more careful ones, but for its lowest alpha, which was set by
+hand: see the model card.
 """
 
 import argparse

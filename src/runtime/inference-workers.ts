@@ -4,7 +4,7 @@ import type { EnsembleSpec } from './ensemble.js';
 import { LonePass } from './lone-pass.js';
 import type { VoteRequest } from './noisy-votes.js';
 import type { Provider } from './providers.js';
-import { nameOf } from './session.js';
+import { nameOf, refusedInput } from './session.js';
 import { buffersOf, type TensorMap, type TensorSpec } from './tensor.js';
 import { BETWEEN_LAYERS, BETWEEN_REQUESTS, type ThreadPlan } from './thread-plan.js';
 import type { WarmPass, WarmUp } from './warm-up.js';
@@ -221,8 +221,7 @@ class InferenceWorker {
     const pending = this.pending.get(message.id);
     this.pending.delete(message.id);
     if (message.kind === 'error') {
-      const why = `The model cannot run on this input: ${message.message}`;
-      pending?.reject(new BallastError('invalid-input', why));
+      pending?.reject(refusedInput(message.message));
     } else pending?.resolve(message);
   }
 

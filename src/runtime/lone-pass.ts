@@ -1,9 +1,10 @@
-import { BallastError, messageOf } from '../errors.js';
+import { messageOf } from '../errors.js';
 import { Ensemble, type EnsembleSpec } from './ensemble.js';
 import type { ForwardPass } from './inference-workers.js';
 import { ModelView } from './onnx/model-view.js';
 import { readModel } from './onnx/read-model.js';
 import { hasSteadyTime } from './onnx/steady-time.js';
+import { refusedInput } from './session.js';
 import type { TensorMap } from './tensor.js';
 import { warmUp, type WarmPass, type WarmUp } from './warm-up.js';
 
@@ -79,7 +80,7 @@ export class LonePass {
       if (seconds > SLOW_SECONDS) this.restsUntil = end + REST_MS;
       return { outputs, seconds };
     } catch (error) {
-      throw new BallastError('invalid-input', `The model cannot run on this input: ${messageOf(error)}`);
+      throw refusedInput(messageOf(error));
     } finally {
       this.running = false;
       if (this.closed) await this.ensemble.release();

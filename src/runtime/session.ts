@@ -103,6 +103,11 @@ export class Session {
   }
 }
 
+/** That a model does not take an input, with onnxruntime's reason. */
+export function refusedInput(reason: string): BallastError {
+  return new BallastError('invalid-input', `The model cannot run on this input: ${reason}`);
+}
+
 /** What errors call a model. */
 export function nameOf(file: string | Uint8Array): string {
   return typeof file === 'string' ? file : 'a graph that Ballast made';

@@ -4,8 +4,8 @@ import { BallastError, messageOf } from '../../errors.js';
 /** Bytes left free before and after a model, so that surgery can add to it without copying the weights. */
 const ROOM = 64 * 1024;
 
-/** protobuf ends here: no valid model is larger, since a larger one keeps its weights in other files. */
-const LARGEST = 2 ** 31 - 1;
+/** Bytes at which protobuf ends: no valid model is larger, since a larger one keeps its weights in other files. */
+export const LARGEST_MODEL = 2 ** 31 - 1;
 
 /**
  * Reads an ONNX file in one go.
@@ -17,7 +17,7 @@ export async function readModel(path: string): Promise<Uint8Array> {
     const file = await open(path);
     try {
       const { size } = await file.stat();
-      if (size > LARGEST) throw new Error('it is over 2 GB; save it with its weights in external data');
+      if (size > LARGEST_MODEL) throw new Error('it is over 2 GB; save it with its weights in external data');
       const buffer = Buffer.allocUnsafeSlow(size + 2 * ROOM);
       let length = 0;
       while (length < size) {

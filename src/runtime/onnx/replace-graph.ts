@@ -1,14 +1,12 @@
 import { BallastError } from '../../errors.js';
 import type { ModelView } from './model-view.js';
+import { LARGEST_MODEL } from './read-model.js';
 import { byteLength, joined, lengthDelimited, type Pieces } from './wire-pieces.js';
 import { WireReader } from './wire-reader.js';
 
 /** Field numbers of ModelProto. */
 const IR_VERSION = 1;
 const GRAPH = 7;
-
-/** protobuf ends here. */
-const LARGEST = 2 ** 31 - 1;
 
 /**
  * A model with another graph; all else keeps its bytes.
@@ -37,10 +35,10 @@ export function replaceGraph(
   }
   for (const piece of more) pieces.push(piece);
   const size = byteLength(pieces);
-  if (size <= LARGEST) return joined(pieces);
+  if (size <= LARGEST_MODEL) return joined(pieces);
   throw new BallastError(
     'invalid-model',
-    `The changed ONNX model would have ${size} bytes, and no ONNX file has more than ${LARGEST}. Save the model with ` +
+    `The changed ONNX model would have ${size} bytes, and no ONNX file has more than ${LARGEST_MODEL}. Save the model with ` +
       'its weights in external data (onnx.save_model with save_as_external_data=True).',
   );
 }
