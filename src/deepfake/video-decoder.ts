@@ -2,6 +2,7 @@ import { FfmpegProcess } from '../runtime/ffmpeg-process.js';
 import { guardedArguments, inputOf } from './video-input.js';
 import type { VideoLimits } from './video-limits.js';
 import { PpmReader, type RgbPicture } from './video-pictures.js';
+import type { StopSignal } from '../runtime/stop-signal.js';
 
 /** The first frame that is shown at a time or later. */
 export interface SoughtTime {
@@ -39,7 +40,7 @@ export class VideoDecoder {
   #taken = 0;
 
   /** @param decoding - what it decodes; it starts at once. @param signal - kills it when aborted */
-  constructor(decoding: Decoding, limits: VideoLimits, signal: AbortSignal | undefined) {
+  constructor(decoding: Decoding, limits: VideoLimits, signal: StopSignal | undefined) {
     const args = decoderArguments(decoding, limits);
     this.#ffmpeg = new FfmpegProcess({ program: 'ffmpeg', args, sideOutput: true, signal });
     this.#pictures = new PpmReader(this.#ffmpeg.stdout, decoding.width * decoding.height * 3);

@@ -4,6 +4,7 @@ import { notStarted, requireVideoTools } from './video-available.js';
 import { VideoDecoder, type SoughtTime, type TimedPicture } from './video-decoder.js';
 import { DEFAULT_VIDEO_LIMITS, type VideoLimits } from './video-limits.js';
 import { tooSlow, type VideoInfo } from './video-probe.js';
+import type { StopSignal } from '../runtime/stop-signal.js';
 
 /** Which frames of a video are wanted, and how big. */
 export interface VideoFramesOptions {
@@ -74,7 +75,7 @@ export async function* videoFrames(
   info: VideoInfo,
   options: VideoFramesOptions = {},
   limits: VideoLimits = DEFAULT_VIDEO_LIMITS,
-  signal?: AbortSignal,
+  signal?: StopSignal,
 ): AsyncGenerator<VideoFrame, VideoFramesRead, undefined> {
   const { count = 32, maxSide = 1920, reach } = options;
   checkWhole('count', count, 1, MAX_COUNT);

@@ -1,6 +1,7 @@
 import { FfmpegProcess } from '../runtime/ffmpeg-process.js';
 import { guardedArguments, inputOf } from './video-input.js';
 import type { VideoLimits } from './video-limits.js';
+import type { StopSignal } from '../runtime/stop-signal.js';
 
 /** What the packets of a video track tell where the container's header does not. */
 export interface PacketCount {
@@ -21,7 +22,7 @@ export async function countPackets(
   path: string,
   stream: number,
   limits: VideoLimits,
-  signal: AbortSignal | undefined,
+  signal: StopSignal | undefined,
 ): Promise<PacketCount & { readonly failure: Error | 'too slow' | undefined }> {
   const args = [
     ...guardedArguments(limits),

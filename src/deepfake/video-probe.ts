@@ -14,6 +14,7 @@ import {
   type ReportedStream,
   type VideoReport,
 } from './video-report.js';
+import type { StopSignal } from '../runtime/stop-signal.js';
 
 /** What is known of a video before a frame of it is decoded. */
 export interface VideoInfo {
@@ -53,7 +54,7 @@ const MAX_REPORT = 1 << 22;
 export async function probeVideo(
   path: string,
   limits: VideoLimits = DEFAULT_VIDEO_LIMITS,
-  signal?: AbortSignal,
+  signal?: StopSignal,
 ): Promise<VideoInfo> {
   signal?.throwIfAborted();
   await requireVideoTools();
@@ -97,7 +98,7 @@ export function tooSlow({ timeoutMs }: VideoLimits): BallastError {
 async function reportOf(
   path: string,
   limits: VideoLimits,
-  signal: AbortSignal | undefined,
+  signal: StopSignal | undefined,
 ): Promise<VideoReport> {
   const args = [...guardedArguments(limits), '-show_format', '-show_streams', '-of', 'json', inputOf(path)];
   const ffprobe = new FfmpegProcess({ program: 'ffprobe', args, signal, timeLimitMs: limits.timeoutMs });
@@ -143,7 +144,7 @@ interface Probed {
   readonly track: ReportedStream;
   readonly report: VideoReport;
   readonly limits: VideoLimits;
-  readonly signal: AbortSignal | undefined;
+  readonly signal: StopSignal | undefined;
 }
 
 /** How long a video is and how many frames it has: by its header where that is sound, else by its packets. */

@@ -1,5 +1,6 @@
 import type { WindowDecision } from '../adapt/auto-window.js';
 import type { Matrix, TensorMap } from '../runtime/tensor.js';
+import type { StopSignal } from '../runtime/stop-signal.js';
 
 /** How one request wants to be served. Whatever is left out is as model.yaml says. */
 export interface RequestOptions {
@@ -20,7 +21,7 @@ export interface RequestOptions {
   /** Which of the model's own outputs are wanted in `BatchResult.outputs`; none when left out. */
   readonly outputs?: readonly string[];
   /** Aborts what has not started yet (client gone, deadline passed). */
-  readonly signal?: AbortSignal;
+  readonly signal?: StopSignal;
 }
 
 /** What LAME did to a batch. */

@@ -4,6 +4,7 @@ import type { TensorMap } from '../runtime/tensor.js';
 import type { PipelineObserver } from './batch.js';
 import type { Batching } from './model-config.js';
 import { concatRows, rowsOf, sameSampleShapes } from './rows.js';
+import type { StopSignal } from '../runtime/stop-signal.js';
 
 /** The tensors of one request, on their way to a forward pass. */
 export interface ForwardRequest {
@@ -14,7 +15,7 @@ export interface ForwardRequest {
   readonly shared?: TensorMap;
   /** Names of the outputs wanted. */
   readonly fetches: readonly string[];
-  readonly signal?: AbortSignal | undefined;
+  readonly signal?: StopSignal | undefined;
 }
 
 /** The outputs of one request, and how long it waited and ran. */

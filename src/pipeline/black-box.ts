@@ -6,6 +6,7 @@ import { Session } from '../runtime/session.js';
 import type { Matrix, Tensor, TensorMap } from '../runtime/tensor.js';
 import { Lanes } from '../runtime/lanes.js';
 import { concatRows, rowsOf } from './rows.js';
+import type { StopSignal } from '../runtime/stop-signal.js';
 
 /** Where a classifier's answers come from. */
 export interface BlackBoxSpec {
@@ -28,7 +29,7 @@ export async function openBlackBox(
   running: RunningOptions,
   onQueries: (pictures: number) => void,
 ): Promise<BlackBox> {
-  let ask: (pictures: TensorMap, signal?: AbortSignal) => Promise<TensorMap>;
+  let ask: (pictures: TensorMap, signal?: StopSignal) => Promise<TensorMap>;
   let atOnce = 1;
   if (typeof source === 'string') {
     const session = await Session.open({ file: source, expose: [logits], ...running });
@@ -42,7 +43,7 @@ export async function openBlackBox(
     ask = async (pictures, signal) => (await remote.run(pictures, [logits], signal)).outputs;
   }
   return {
-    async classify(images: Tensor, signal?: AbortSignal): Promise<Matrix> {
+    async classify(images: Tensor, signal?: StopSignal): Promise<Matrix> {
       const lanes = new Lanes(atOnce);
       const parts: Promise<TensorMap>[] = [];
       for (let begin = 0; begin < images.dims[0]; begin += maxBatchSize) {

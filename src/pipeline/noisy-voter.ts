@@ -7,6 +7,7 @@ import type { Mixture } from './mixture-fit.js';
 import type { ImageInput } from './model-config.js';
 import { concatRows, rowsOf } from './rows.js';
 import type { CertificateConfig } from './smoothing-config.js';
+import type { StopSignal } from '../runtime/stop-signal.js';
 
 type RandomizedSmoothing = Extract<CertificateConfig, { kind: 'randomized-smoothing' }>;
 
@@ -43,7 +44,7 @@ export class NoisyVoter {
   async vote(
     inputs: TensorMap,
     count: number,
-    signal?: AbortSignal,
+    signal?: StopSignal,
     onProgress?: (done: number, total: number) => void,
   ): Promise<NoisyVotes[]> {
     const { samples } = this.config;

@@ -11,6 +11,7 @@ import type { Batching, ImageInput, PromptConfig } from './model-config.js';
 import type { ModelDefinition } from './model-file.js';
 import { pictureSpace } from './picture-space.js';
 import { PromptVersions } from './prompt-versions.js';
+import type { StopSignal } from '../runtime/stop-signal.js';
 
 /** The picture input that is prompted. */
 export type PromptedInput = ImageInput & { readonly tensor: string };
@@ -122,7 +123,7 @@ export class Prompter {
    * @throws BallastError as PromptVersions.read; impossible where these are no pictures of the model's size; as
    *   Batcher.run
    */
-  async prompt(image: Tensor, version: string, signal?: AbortSignal): Promise<Tensor> {
+  async prompt(image: Tensor, version: string, signal?: StopSignal): Promise<Tensor> {
     const { width, height, layout, channels } = this.input;
     const depth = channels === 'grey' ? 1 : 3;
     const shape = layout === 'nchw' ? [depth, height, width] : [height, width, depth];

@@ -1,5 +1,6 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import type { Readable, Writable } from 'node:stream';
+import type { StopSignal } from './stop-signal.js';
 
 /** Bytes of its complaints that are kept. */
 const MAX_COMPLAINT = 4_096;
@@ -13,7 +14,7 @@ export interface FfmpegStart {
   /** Whether it gets file descriptor 3 to write to, beside its standard output; not when left out. */
   readonly sideOutput?: boolean;
   /** Kills it when aborted. */
-  readonly signal?: AbortSignal | undefined;
+  readonly signal?: StopSignal | undefined;
   /** Milliseconds after which it is killed; never when left out. */
   readonly timeLimitMs?: number;
 }

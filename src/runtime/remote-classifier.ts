@@ -11,6 +11,7 @@ import {
 } from './oip-client.js';
 import { RemoteTransport } from './remote-transport.js';
 import type { TensorMap, TensorSpec } from './tensor.js';
+import type { StopSignal } from './stop-signal.js';
 
 /** Where a remote classifier is, and how it is called. */
 export interface RemoteSpec {
@@ -99,7 +100,7 @@ export class RemoteClassifier {
    *   credentials or answers garbage; invalid-input where it refuses the batch, with its reason
    * @throws the signal's reason
    */
-  run(inputs: TensorMap, fetches: readonly string[], signal?: AbortSignal): Promise<ForwardPass> {
+  run(inputs: TensorMap, fetches: readonly string[], signal?: StopSignal): Promise<ForwardPass> {
     return this.underWay(signal, (aborted) =>
       this.lanes.run(async () => {
         aborted.throwIfAborted();
@@ -136,7 +137,7 @@ export class RemoteClassifier {
 
   /** Does work that the caller and `close` can abort; then it fails at once, whatever the work is waiting for. */
   private async underWay<T>(
-    signal: AbortSignal | undefined,
+    signal: StopSignal | undefined,
     work: (aborted: AbortSignal) => Promise<T>,
   ): Promise<T> {
     signal?.throwIfAborted();

@@ -1,4 +1,5 @@
 import { BallastError } from '../errors.js';
+import { StopSource, type StopSignal } from '../runtime/stop-signal.js';
 import type { ServerContext } from './context.js';
 import type { Exchange } from './route.js';
 
@@ -11,28 +12,27 @@ import type { Exchange } from './route.js';
 export async function withDeadline<T>(
   context: ServerContext,
   { res }: Exchange,
-  work: (signal: AbortSignal) => Promise<T>,
+  work: (signal: StopSignal) => Promise<T>,
 ): Promise<T> {
   const seconds = context.config.requestTimeout;
-  const controller = new AbortController();
-  let expire: (error: BallastError) => void;
-  const expired = new Promise<never>((_resolve, reject) => {
-    expire = reject;
-  });
-  const timer = setTimeout(() => {
-    const error = new BallastError(
-      'deadline-exceeded',
-      `The request took longer than ${seconds} seconds (--request-timeout).`,
-    );
-    controller.abort(error);
-    expire(error);
-  }, seconds * 1000);
+  const source = new StopSource();
   const onClose = (): void => {
-    controller.abort(new BallastError('unavailable', 'The client left before its answer.'));
+    source.abort(new BallastError('unavailable', 'The client left before its answer.'));
   };
   res.once('close', onClose);
+  let timer: NodeJS.Timeout | undefined;
   try {
-    return await Promise.race([work(controller.signal), expired]);
+    return await new Promise<T>((resolve, reject) => {
+      timer = setTimeout(() => {
+        const error = new BallastError(
+          'deadline-exceeded',
+          `The request took longer than ${seconds} seconds (--request-timeout).`,
+        );
+        source.abort(error);
+        reject(error);
+      }, seconds * 1000);
+      work(source).then(resolve, reject);
+    });
   } finally {
     clearTimeout(timer);
     res.off('close', onClose);

@@ -7,6 +7,7 @@ import { LogMel, type LogMelFormat } from './log-mel.js';
 import { inputFor, resample } from './resample.js';
 import { readWavHeader } from './wav-header.js';
 import { readSamples } from './wav.js';
+import type { StopSignal } from '../stop-signal.js';
 
 /** How a recording becomes a sample of the batch. */
 export interface AudioFormat {
@@ -59,7 +60,7 @@ export class AudioDecoder {
     target: Float32Array,
     offset: number,
     name: string,
-    signal?: AbortSignal,
+    signal?: StopSignal,
   ): Promise<void> {
     if (bytes.length === 0) throw new BallastError('invalid-input', `${name} is empty (0 bytes).`);
     await decodes.run(async () => {
@@ -75,7 +76,7 @@ export class AudioDecoder {
   private async waveform(
     bytes: Uint8Array,
     name: string,
-    signal: AbortSignal | undefined,
+    signal: StopSignal | undefined,
   ): Promise<Float32Array> {
     const { sampleRate, samples: most } = this.format;
     const header = readWavHeader(bytes, name);

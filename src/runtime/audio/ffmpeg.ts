@@ -1,6 +1,7 @@
 import { BallastError, messageOf } from '../../errors.js';
 import { FfmpegProcess, isNotInstalled, lastComplaint } from '../ffmpeg-process.js';
 import { inTurns } from './in-turns.js';
+import type { StopSignal } from '../stop-signal.js';
 
 /** Milliseconds that ffmpeg may take for a recording. */
 const TIME_LIMIT_MS = 20_000;
@@ -15,7 +16,7 @@ export interface FfmpegOptions {
   readonly most: number;
   /** Names the file in errors, for instance `audio[3]`. */
   readonly name: string;
-  readonly signal?: AbortSignal | undefined;
+  readonly signal?: StopSignal | undefined;
   /** Milliseconds that it may take. */
   readonly timeLimitMs?: number;
 }

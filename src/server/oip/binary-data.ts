@@ -37,10 +37,7 @@ export function readBinaryData(
 function checkElements(tensor: string, data: TensorData, name: string): void {
   let bad = -1;
   if (data instanceof Float32Array || data instanceof Float64Array) {
-    // A finite number times zero is zero; the sum is one pass without a branch.
-    let sum = 0;
-    for (let i = 0; i < data.length; i++) sum += data[i] * 0;
-    if (sum !== 0) bad = data.findIndex((value) => !Number.isFinite(value));
+    if (!allFinite(data)) bad = data.findIndex((value) => !Number.isFinite(value));
   } else if (name === 'FP16') {
     bad = (data as Uint16Array).findIndex((bits) => (bits & 0x7c00) === 0x7c00);
   } else if (name === 'BOOL') {
@@ -58,6 +55,20 @@ function checkElements(tensor: string, data: TensorData, name: string): void {
       `Input "${tensor}", element ${bad}: NaN or infinity; every element must be a finite number.`,
     );
   }
+}
+
+/** A finite number times zero is zero: one pass without a branch, of four sums since each waits for its last one. */
+function allFinite(data: Float32Array | Float64Array): boolean {
+  let [a, b, c, d] = [0, 0, 0, 0];
+  const whole = data.length - (data.length % 4);
+  for (let i = 0; i < whole; i += 4) {
+    a += data[i] * 0;
+    b += data[i + 1] * 0;
+    c += data[i + 2] * 0;
+    d += data[i + 3] * 0;
+  }
+  for (let i = whole; i < data.length; i++) a += data[i] * 0;
+  return a + b + c + d === 0;
 }
 
 function readStrings(tensor: string, bytes: Uint8Array, count: number): string[] {

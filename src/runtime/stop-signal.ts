@@ -1,0 +1,43 @@
+/**
+ * Tells work that nobody wants its result any more: what of an AbortSignal this project's work asks. An AbortSignal is
+ * one; `StopSource` makes one for every request, at a tenth of its price.
+ */
+export interface StopSignal {
+  readonly aborted: boolean;
+  /** What the work is to be rejected with. */
+  readonly reason: unknown;
+  /** @throws the reason, where it is aborted */
+  throwIfAborted(): void;
+  /** Calls once, when it aborts; never where it did already. */
+  addEventListener(type: 'abort', listener: () => void, options: { readonly once: true }): void;
+  removeEventListener(type: 'abort', listener: () => void): void;
+}
+
+/** A signal, and the way to abort it. Node's AbortController takes 2 of the 30 us that a small request may cost. */
+export class StopSource implements StopSignal {
+  aborted = false;
+  reason: unknown;
+  private listeners: Set<() => void> | undefined;
+
+  /** Aborts the work; the first reason counts. */
+  abort(reason: Error): void {
+    if (this.aborted) return;
+    this.aborted = true;
+    this.reason = reason;
+    for (const listener of this.listeners ?? []) listener();
+    this.listeners = undefined;
+  }
+
+  throwIfAborted(): void {
+    // eslint-disable-next-line @typescript-eslint/only-throw-error -- always an Error: see abort
+    if (this.aborted) throw this.reason;
+  }
+
+  addEventListener(_type: 'abort', listener: () => void): void {
+    if (!this.aborted) (this.listeners ??= new Set()).add(listener);
+  }
+
+  removeEventListener(_type: 'abort', listener: () => void): void {
+    this.listeners?.delete(listener);
+  }
+}
