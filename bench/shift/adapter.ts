@@ -1,5 +1,5 @@
 import { AdaptStage } from '#ballast/pipeline/stages/adapt.js';
-import type { Batch } from '#ballast/pipeline/pipeline.js';
+import { Batch } from '#ballast/pipeline/pipeline.js';
 import type { ServedModel } from '#ballast/pipeline/serving.js';
 import { StreamStore } from '#ballast/pipeline/streams.js';
 import type { Matrix } from '#ballast/runtime/tensor.js';
@@ -44,17 +44,13 @@ export class StageAdapter implements Adapter {
 
   async adapt(images: readonly number[], stream?: string): Promise<number[]> {
     const base: Matrix = pickRows(this.base.probabilities, images);
-    const batch: Batch = {
+    const batch = new Batch({
       count: images.length,
-      options: stream === undefined ? {} : { stream },
-      inputs: {},
-      outputs: {},
-      answers: {},
+      options: { stream },
       features: pickRows(this.base.features, images),
       base,
       probabilities: base,
-      timings: { total: 0 },
-    };
+    });
     await this.stage.run(batch);
     return predictedClasses(batch.probabilities!);
   }

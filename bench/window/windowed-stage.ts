@@ -1,5 +1,5 @@
 import { lameSchema } from '#ballast/pipeline/model-config.js';
-import type { Batch } from '#ballast/pipeline/pipeline.js';
+import { Batch } from '#ballast/pipeline/pipeline.js';
 import { AdaptStage } from '#ballast/pipeline/stages/adapt.js';
 import { StreamStore } from '#ballast/pipeline/streams.js';
 import { predictedClasses } from '../shift/accuracy.js';
@@ -27,17 +27,13 @@ export async function classifyInWindows(
   for (let begin = 0; begin < images.length; begin += size) {
     const group = images.slice(begin, begin + size);
     const probabilities = pickRows(base.probabilities, group);
-    const batch: Batch = {
+    const batch = new Batch({
       count: group.length,
       options: requests === 'stream' ? { stream: 'bench' } : {},
-      inputs: {},
-      outputs: {},
-      answers: {},
       features: pickRows(base.features, group),
       base: probabilities,
       probabilities,
-      timings: { total: 0 },
-    };
+    });
     await stage.run(batch);
     classes.push(...predictedClasses(batch.probabilities!));
   }

@@ -1,4 +1,4 @@
-import type { Batch } from '../pipeline/pipeline.js';
+import { Batch } from '../pipeline/pipeline.js';
 import type { LameConfig } from '../pipeline/model-config.js';
 import { AdaptStage } from '../pipeline/stages/adapt.js';
 import { StreamStore } from '../pipeline/streams.js';
@@ -35,17 +35,13 @@ export async function adaptArrival(
   for (let begin = 0; begin < order.length; begin += batch) {
     signal.throwIfAborted();
     const samples = order.subarray(begin, begin + batch);
-    const request: Batch = {
+    const request = new Batch({
       count: samples.length,
       options: { lame: true, ...(batch === 1 && { stream: 'evaluated' }) },
-      inputs: {},
-      outputs: {},
-      answers: {},
       base: rowsAt(base, samples),
       probabilities: rowsAt(mixed, samples),
-      ...(features && { features: rowsAt(features, samples) }),
-      timings: { total: 0 },
-    };
+      features: features && rowsAt(features, samples),
+    });
     const start = performance.now();
     await stage.run(request);
     times.push((performance.now() - start) / samples.length);

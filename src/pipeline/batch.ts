@@ -5,23 +5,23 @@ import type { StopSignal } from '../runtime/stop-signal.js';
 /** How one request wants to be served. Whatever is left out is as model.yaml says. */
 export interface RequestOptions {
   /** Switches LAME on or off for this request. */
-  readonly lame?: boolean;
+  readonly lame?: boolean | undefined;
   /** Whether the standard classifier alone answers (false), or its mixture with the robust one. */
-  readonly smoothing?: boolean;
+  readonly smoothing?: boolean | undefined;
   /** Weight of the robust classifier in [0, 1], for every sample of this request. */
-  readonly alpha?: number;
+  readonly alpha?: number | undefined;
   /** Whether certificates are wanted, even where they cost many forward passes. */
-  readonly certify?: boolean;
+  readonly certify?: boolean | undefined;
   /** The prompt's version for this request, or `off`; the active one where left out. */
-  readonly prompt?: string;
+  readonly prompt?: string | undefined;
   /** Told how many of the passes for certificates are done. */
-  readonly onProgress?: (done: number, total: number) => void;
+  readonly onProgress?: ((done: number, total: number) => void) | undefined;
   /** The stream that these samples continue, in order. LAME then adapts within the stream's window. */
-  readonly stream?: string;
+  readonly stream?: string | undefined;
   /** Which of the model's own outputs are wanted in `BatchResult.outputs`; none when left out. */
-  readonly outputs?: readonly string[];
+  readonly outputs?: readonly string[] | undefined;
   /** Aborts what has not started yet (client gone, deadline passed). */
-  readonly signal?: StopSignal;
+  readonly signal?: StopSignal | undefined;
 }
 
 /** What LAME did to a batch. */
@@ -80,27 +80,27 @@ export const TIMED = [
 ] as const;
 
 /** Milliseconds that a batch spent on each, as far as it came there, and in all. */
-export type StageTimings = { [Part in (typeof TIMED)[number]]?: number } & { total: number };
+export type StageTimings = { [Part in (typeof TIMED)[number]]?: number | undefined } & { total: number };
 
 /** What the pipeline answers for the `count` samples of one request. */
 export interface BatchResult {
   readonly count: number;
   /** Class probabilities `[N, K]` after every stage. Undefined for a model of `task: raw`. */
-  readonly probabilities?: Matrix;
+  readonly probabilities?: Matrix | undefined;
   /** Class probabilities `[N, K]` of the wrapped model alone. */
-  readonly base?: Matrix;
+  readonly base?: Matrix | undefined;
   /** Penultimate features `[N, D]` of the wrapped model; undefined where it serves without. */
-  readonly features?: Matrix;
+  readonly features?: Matrix | undefined;
   /** The model's own outputs, as far as the request asked for them. */
   readonly outputs: TensorMap;
   /** Weight of the robust classifier, `[N]`; undefined where nothing was mixed. */
-  readonly alpha?: Float32Array;
+  readonly alpha?: Float32Array | undefined;
   /** One a sample; undefined for a sample whose class LAME changed, since its answer depends on others. */
-  readonly certificates?: readonly (Certificate | undefined)[];
-  readonly modulation?: ModulationReport;
-  readonly prompt?: PromptReport;
-  readonly smoothing?: SmoothingReport;
-  readonly lame?: LameReport;
+  readonly certificates?: readonly (Certificate | undefined)[] | undefined;
+  readonly modulation?: ModulationReport | undefined;
+  readonly prompt?: PromptReport | undefined;
+  readonly smoothing?: SmoothingReport | undefined;
+  readonly lame?: LameReport | undefined;
   readonly timings: StageTimings;
 }
 

@@ -104,12 +104,12 @@ export class Batcher {
   async run(request: ForwardRequest): Promise<ForwardAnswer> {
     request.signal?.throwIfAborted();
     const { maxBatchSize } = this.limits;
+    if (request.count <= maxBatchSize) return this.enqueue(request, 0, request.count);
     const parts: Promise<ForwardAnswer>[] = [];
     for (let begin = 0; begin < request.count; begin += maxBatchSize) {
       parts.push(this.enqueue(request, begin, Math.min(request.count, begin + maxBatchSize)));
     }
     const answers = await Promise.all(parts);
-    if (answers.length === 1) return answers[0];
     return {
       outputs: concatRows(answers.map(({ outputs }) => outputs)),
       queueMs: answers[0].queueMs,
@@ -201,7 +201,7 @@ export class Batcher {
     this.rowsInFlight += count;
     try {
       const { outputs, seconds } = await this.workers.run(
-        { ...inputsOf(items), ...sharedOf(items[0].request) },
+        withShared(inputsOf(items), items[0].request),
         fetchesOf(items),
       );
       this.secondsPerSample = 0.8 * this.secondsPerSample + (0.2 * seconds) / count;
@@ -243,12 +243,14 @@ function canMerge(one: ForwardRequest, other: ForwardRequest): boolean {
   );
 }
 
-/** Copies: what goes to a worker moves there, and these are needed again. */
-function sharedOf({ shared }: ForwardRequest): TensorMap {
-  if (shared === undefined) return {};
-  return Object.fromEntries(
-    Object.entries(shared).map(([name, tensor]) => [name, { ...tensor, data: tensor.data.slice() }]),
-  );
+/** The rows, with copies of what is shared: what goes to a worker moves there, and that is needed again. */
+function withShared(rows: TensorMap, { shared }: ForwardRequest): TensorMap {
+  if (shared === undefined) return rows;
+  const copies = Object.entries(shared).map(([name, tensor]) => [
+    name,
+    { ...tensor, data: tensor.data.slice() },
+  ]);
+  return { ...rows, ...(Object.fromEntries(copies) as TensorMap) };
 }
 
 function inputsOf(items: readonly Item[]): TensorMap {

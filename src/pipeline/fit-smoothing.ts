@@ -19,7 +19,7 @@ import { readLabelledFolder } from './labelled-folder.js';
 import { mixtureOf } from './mixture-fit.js';
 import { readModelFile, type ModelDefinition } from './model-file.js';
 import { decodersOf, fileInputs, labelsOf, tensorsOf } from './model-fit.js';
-import type { Batch } from './pipeline.js';
+import { Batch } from './pipeline.js';
 import { concatRows } from './rows.js';
 import { smoothingSchema } from './smoothing-config.js';
 import { DecodeStage } from './stages/decode.js';
@@ -118,15 +118,7 @@ async function openClassifiers(
     for (let begin = 0; begin < listed.length; begin += BATCH) {
       const part = listed.slice(begin, begin + BATCH);
       const pictures = await Promise.all(part.map(({ path }) => readFile(path)));
-      const batch: Batch = {
-        count: part.length,
-        options: {},
-        files: { [input]: pictures },
-        inputs: {},
-        outputs: {},
-        answers: {},
-        timings: { total: 0 },
-      };
+      const batch = new Batch({ count: part.length, options: {}, files: { [input]: pictures } });
       await decode.run(batch);
       parts.push(await ensemble.run(batch.inputs, [logits, mixture.robustLogits]));
       onProgress((begin + part.length) / listed.length);

@@ -17,7 +17,7 @@ import type { ModelDefinition } from './model-file.js';
 import { referenceOf } from './drift-reference.js';
 import { decodersOf, imagesAmong, labelsOf } from './model-fit.js';
 import { LoadedPrompts } from './model-prompts.js';
-import { runStages, type Batch, type Stage } from './pipeline.js';
+import { Batch, runStages, type Stage } from './pipeline.js';
 import type { PromptJobs } from './prompt-jobs.js';
 import { Prompter } from './prompter.js';
 import type { DeepfakeModel, EncodedInputs, ServedModel } from './serving.js';
@@ -63,6 +63,7 @@ export class LoadedModel implements ServedModel {
   private draining = false;
   private drained: () => void = () => undefined;
   private readonly unwatch: (() => void) | undefined;
+  private readonly fileStages: readonly Stage[];
 
   private constructor(
     definition: ModelDefinition,
@@ -80,6 +81,7 @@ export class LoadedModel implements ServedModel {
     /** Undefined where nobody wants to know. */
     private readonly monitor: TrafficMonitor | undefined,
   ) {
+    this.fileStages = [decode, ...stages];
     this.name = definition.name;
     this.version = definition.version;
     this.config = definition.config;
@@ -215,7 +217,7 @@ export class LoadedModel implements ServedModel {
     return this.whileOpen(() => this.runFiles(files, options));
   }
 
-  async infer(inputs: TensorMap, options: RequestOptions = {}): Promise<BatchResult> {
+  infer(inputs: TensorMap, options: RequestOptions = {}): Promise<BatchResult> {
     return this.whileOpen(() => this.runTensors(inputs, options));
   }
 
@@ -244,14 +246,16 @@ export class LoadedModel implements ServedModel {
 
   private async runFiles(files: EncodedInputs, options: RequestOptions): Promise<BatchResult> {
     const count = this.decode.countOf(files);
-    return this.serve(count, options, [this.decode, ...this.stages], { files, inputs: {} });
+    return this.serve(new Batch({ count, options, files }), this.fileStages);
   }
 
   private async runTensors(inputs: TensorMap, options: RequestOptions): Promise<BatchResult> {
     const count = Object.values(inputs)[0]?.dims[0] ?? 0;
-    if (this.config.modulation === undefined) return this.serve(count, options, this.stages, { inputs });
+    if (this.config.modulation === undefined) {
+      return this.serve(new Batch({ count, options, inputs }), this.stages);
+    }
     const { whole, arrived } = this.decode.complete(inputs, count);
-    return this.serve(count, options, this.stages, { inputs: whole, arrived });
+    return this.serve(new Batch({ count, options, inputs: whole, arrived }), this.stages);
   }
 
   /** Does a request's work, which is finished before the model is closed. */
@@ -275,12 +279,8 @@ export class LoadedModel implements ServedModel {
     }
   }
 
-  private async serve(
-    count: number,
-    options: RequestOptions,
-    stages: readonly Stage[],
-    begin: Pick<Batch, 'inputs' | 'files' | 'arrived'>,
-  ): Promise<BatchResult> {
+  private async serve(batch: Batch, stages: readonly Stage[]): Promise<BatchResult> {
+    const { count, options } = batch;
     this.host.requests.add();
     for (const stage of this.checked) stage.check(options);
     const place = this.batcher.admit(count);
@@ -289,7 +289,7 @@ export class LoadedModel implements ServedModel {
         ? undefined
         : this.host.streams.turn(options.stream, `${this.name}/${this.version}`);
     try {
-      const result = await runStages(stages, { count, options, ...begin }, turn?.ready);
+      const result = await runStages(stages, batch, turn?.ready);
       this.host.observer.answered(this.name, result);
       this.monitor?.add(result);
       return result;

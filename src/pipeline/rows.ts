@@ -75,5 +75,7 @@ function concatData(parts: readonly TensorData[]): TensorData {
 }
 
 function mapTensors(tensors: TensorMap, change: (tensor: Tensor, name: string) => Tensor): TensorMap {
-  return Object.fromEntries(Object.entries(tensors).map(([name, tensor]) => [name, change(tensor, name)]));
+  const changed: Record<string, Tensor> = {};
+  for (const name of Object.keys(tensors)) changed[name] = change(tensors[name], name);
+  return changed;
 }

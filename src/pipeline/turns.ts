@@ -3,6 +3,11 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 /** Cells of a matrix that are worked through in one turn of the event loop: a millisecond or two. */
 const CELLS_A_TURN = 32_768;
 
+/** Whether a matrix of `rows` x `cols` is small enough to be worked through at once. */
+export function fitATurn(rows: number, cols: number): boolean {
+  return rows * cols <= CELLS_A_TURN;
+}
+
 /**
  * Works through the rows of a matrix over as many turns of the event loop as it takes, so that nothing else waits.
  * @param rows - N

@@ -93,6 +93,7 @@ export class Ensemble {
    * @param fetches - tensors of the model, and answers of companions
    */
   async run(inputs: TensorMap, fetches: readonly string[]): Promise<TensorMap> {
+    if (this.companions.length === 0) return this.model.run(inputs, fetches);
     const needed = this.tensorsFor(fetches, inputs);
     const known: Record<string, Tensor> = { ...inputs };
     const ofModel = this.outputs.flatMap(({ name }) => (needed.has(name) ? [name] : []));

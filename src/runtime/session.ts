@@ -90,11 +90,11 @@ export class Session {
    */
   async run(inputs: TensorMap, fetches: readonly string[]): Promise<TensorMap> {
     const feeds: Record<string, OrtTensor> = {};
-    for (const [name, tensor] of Object.entries(inputs)) {
-      feeds[name] = toOrt(tensor, this.inputTypes.get(name));
-    }
+    for (const name of Object.keys(inputs)) feeds[name] = toOrt(inputs[name], this.inputTypes.get(name));
     const results = await this.session.run(feeds, fetches);
-    return Object.fromEntries(Object.entries(results).map(([name, tensor]) => [name, fromOrt(tensor)]));
+    const outputs: Record<string, Tensor> = {};
+    for (const name of Object.keys(results)) outputs[name] = fromOrt(results[name]);
+    return outputs;
   }
 
   /** Frees the model. */

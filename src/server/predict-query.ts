@@ -1,15 +1,13 @@
+import type { RequestOptions } from '../pipeline/batch.js';
 import { readQuery } from './query.js';
 import { predictQuerySchema } from './schemas.js';
 
 /** What the query of a predict request asks for. */
-export interface PredictQuery {
+export interface PredictQuery extends Pick<
+  RequestOptions,
+  'lame' | 'stream' | 'smoothing' | 'alpha' | 'certify' | 'prompt'
+> {
   readonly top: number;
-  readonly lame?: boolean;
-  readonly stream?: string;
-  readonly smoothing?: boolean;
-  readonly alpha?: number;
-  readonly certify?: boolean;
-  readonly prompt?: string;
 }
 
 const DEFAULTS: PredictQuery = { top: 5 };
@@ -32,11 +30,11 @@ export function readPredictQuery(search: string): PredictQuery {
   } = readQuery(search, predictQuerySchema);
   return {
     top,
-    ...(lame && { lame: lame === 'on' }),
-    ...(stream !== undefined && { stream }),
-    ...(smoothing && { smoothing: smoothing === 'on' }),
-    ...(alpha !== undefined && { alpha }),
-    ...(prompt !== undefined && { prompt }),
-    ...(certify && { certify: certify === 'on' }),
+    lame: lame && lame === 'on',
+    stream,
+    smoothing: smoothing && smoothing === 'on',
+    alpha,
+    certify: certify && certify === 'on',
+    prompt,
   };
 }

@@ -3,7 +3,7 @@ import { afterAll, describe, expect, it } from 'vitest';
 import { AUTO_HISTORY, planWindows } from '#ballast/adapt/auto-window.js';
 import { closeLame } from '#ballast/adapt/lame.js';
 import { lameSchema } from '#ballast/pipeline/model-config.js';
-import type { Batch } from '#ballast/pipeline/pipeline.js';
+import { Batch } from '#ballast/pipeline/pipeline.js';
 import { AdaptStage } from '#ballast/pipeline/stages/adapt.js';
 import { StreamStore } from '#ballast/pipeline/streams.js';
 import type { Matrix } from '#ballast/runtime/tensor.js';
@@ -86,10 +86,8 @@ describe('a stream with window: auto', () => {
     const answers: number[][] = [];
     for (const row of rows) {
       const one = matrixOf([row]);
-      const batch: Batch = {
-        ...{ count: 1, options: { stream }, inputs: {}, outputs: {}, answers: {}, timings: { total: 0 } },
-        ...{ features: one, base: one, probabilities: one },
-      };
+      const begin = { features: one, base: one, probabilities: one };
+      const batch = new Batch({ count: 1, options: { stream }, ...begin });
       await stage.run(batch);
       answers.push([...batch.probabilities!.data]);
       expect(streams.read(stream, 'm/1')!.features.rows).toBeLessThanOrEqual(AUTO_HISTORY);

@@ -3,7 +3,7 @@ import type { Matrix, Tensor, TensorMap } from '../../runtime/tensor.js';
 import type { Batcher } from '../batcher.js';
 import type { RequestOptions } from '../batch.js';
 import type { Batch, Stage } from '../pipeline.js';
-import { inTurns } from '../turns.js';
+import { fitATurn, inTurns } from '../turns.js';
 
 /** Runs the model, merged with other requests' batches, and reads logits and features off its outputs. */
 export class ForwardStage implements Stage {
@@ -31,15 +31,13 @@ export class ForwardStage implements Stage {
     const { logits, features } = this.tensors;
     const wanted = batch.options.outputs ?? [];
     const beside = this.fetchesFor(batch.options);
-    const fetches = [...new Set([logits, features, ...wanted, ...beside])].filter(
-      (name) => name !== undefined,
-    );
-    const { outputs, queueMs, forwardMs } = await this.batcher.run({
-      inputs: batch.inputs,
-      count: batch.count,
-      fetches,
-      signal: batch.options.signal,
-    });
+    const fetches: string[] = [];
+    for (const name of [logits, features, ...wanted, ...beside]) {
+      if (name !== undefined && !fetches.includes(name)) fetches.push(name);
+    }
+    const { inputs, count, options } = batch;
+    const request = { inputs, count, fetches, signal: options.signal };
+    const { outputs, queueMs, forwardMs } = await this.batcher.run(request);
     batch.timings.queue = queueMs;
     batch.timings.forward = forwardMs;
     batch.outputs = pick(outputs, wanted);
@@ -68,6 +66,7 @@ async function divided({ data, rows, cols }: Matrix, divisor: number): Promise<M
 /** Row by row, over several turns of the event loop where there are many. */
 async function probabilitiesOf(logits: Matrix): Promise<Matrix> {
   const { rows, cols } = logits;
+  if (fitATurn(rows, cols)) return softmax(logits);
   const data = new Float32Array(rows * cols);
   await inTurns(rows, cols, (begin, end) => {
     data.set(softmax(rowsBetween(logits, begin, end), begin).data, begin * cols);
@@ -76,5 +75,7 @@ async function probabilitiesOf(logits: Matrix): Promise<Matrix> {
 }
 
 function pick(tensors: TensorMap, names: readonly string[]): TensorMap {
-  return Object.fromEntries(names.map((name): [string, Tensor] => [name, tensors[name]]));
+  const picked: Record<string, Tensor> = {};
+  for (const name of names) picked[name] = tensors[name];
+  return picked;
 }

@@ -1,15 +1,20 @@
 import { BallastError } from '../../errors.js';
 import type { RequestOptions } from '../../pipeline/batch.js';
+import type { StopSignal } from '../../runtime/stop-signal.js';
 import { alphaSchema, promptSchema, streamIdSchema } from '../schemas.js';
 
 /**
- * The options among a request's `parameters`: `lame`, `smoothing` and `certify` (true, false, on, off), `alpha`,
- * `prompt` and `stream`. Parameters that are unknown are ignored, as the protocol says.
+ * How a request wants to be served, by its `parameters`: `lame`, `smoothing` and `certify` (true, false, on, off),
+ * `alpha`, `prompt` and `stream`. Parameters that are unknown are ignored, as the protocol says.
+ * @param outputs - which of the model's own outputs it wants
+ * @param signal - aborts it
  * @throws BallastError invalid-input where one of ours has a wrong value
  */
 export function inferOptions(
   parameters: Readonly<Record<string, unknown>>,
-): Pick<RequestOptions, 'lame' | 'smoothing' | 'certify' | 'alpha' | 'prompt' | 'stream'> {
+  outputs: readonly string[],
+  signal: StopSignal,
+): RequestOptions {
   const { stream, alpha } = parameters;
   const prompt =
     typeof parameters['prompt'] === 'number' ? String(parameters['prompt']) : parameters['prompt'];
@@ -29,23 +34,22 @@ export function inferOptions(
     }
   }
   return {
-    ...readSwitch(parameters, 'lame'),
-    ...readSwitch(parameters, 'smoothing'),
-    ...readSwitch(parameters, 'certify'),
-    ...(alpha !== undefined && { alpha: alpha as number }),
-    ...(prompt !== undefined && { prompt: prompt as string }),
-    ...(stream !== undefined && { stream: stream as string }),
+    lame: readSwitch(parameters, 'lame'),
+    smoothing: readSwitch(parameters, 'smoothing'),
+    certify: readSwitch(parameters, 'certify'),
+    alpha: alpha as number | undefined,
+    prompt: prompt as string | undefined,
+    stream: stream as string | undefined,
+    outputs,
+    signal,
   };
 }
 
-function readSwitch<Name extends string>(
-  parameters: Readonly<Record<string, unknown>>,
-  name: Name,
-): Partial<Record<Name, boolean>> {
+function readSwitch(parameters: Readonly<Record<string, unknown>>, name: string): boolean | undefined {
   const value = parameters[name];
-  if (value === undefined) return {};
+  if (value === undefined) return undefined;
   if (typeof value !== 'boolean' && value !== 'on' && value !== 'off') {
     throw new BallastError('invalid-input', `The parameter "${name}" must be true, false, "on" or "off".`);
   }
-  return { [name]: value === true || value === 'on' } as Record<Name, boolean>;
+  return value === true || value === 'on';
 }

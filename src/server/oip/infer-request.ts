@@ -29,11 +29,11 @@ export interface RequestedOutput {
 
 /** An inference request, read and checked. Plain data: it travels between threads. */
 export interface InferRequest {
-  readonly id?: string;
+  readonly id: string | undefined;
   readonly parameters: Readonly<Record<string, unknown>>;
   readonly inputs: TensorMap;
   /** Undefined where the request names none: then all outputs are meant. */
-  readonly outputs?: readonly RequestedOutput[];
+  readonly outputs: readonly RequestedOutput[] | undefined;
   /** Outputs that say nothing of their own come as bytes. */
   readonly binaryOutput: boolean;
 }
@@ -69,14 +69,12 @@ export function readInferRequest(
   }
   checkBatch(inputs);
   const parameters = request.parameters ?? {};
+  const { id, outputs = [] } = request;
   return {
-    ...(request.id !== undefined && { id: request.id }),
+    id,
     parameters,
     inputs,
-    ...(request.outputs &&
-      request.outputs.length > 0 && {
-        outputs: request.outputs.map((output) => requestedOutput(output, parameters)),
-      }),
+    outputs: outputs.length === 0 ? undefined : outputs.map((output) => requestedOutput(output, parameters)),
     binaryOutput: parameters['binary_data_output'] === true,
   };
 }

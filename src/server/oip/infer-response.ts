@@ -19,7 +19,7 @@ export interface ResponseHead {
   readonly model_name: string;
   readonly model_version: string;
   readonly id?: string | undefined;
-  readonly parameters?: Readonly<Record<string, string | number | boolean>> | undefined;
+  readonly parameters?: Readonly<Record<string, string | number | boolean | undefined>> | undefined;
 }
 
 /** The body of an answer. */

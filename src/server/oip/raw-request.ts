@@ -31,5 +31,11 @@ export function readRawRequest(body: Uint8Array, specs: readonly TensorSpec[]): 
   }
   const dims = spec.dims.map((dim) => (dim < 0 ? free : dim));
   const data = readBinaryData(spec.name, body, dims, datatype);
-  return { parameters: {}, inputs: { [spec.name]: { type: spec.type, dims, data } }, binaryOutput: false };
+  return {
+    id: undefined,
+    parameters: {},
+    inputs: { [spec.name]: { type: spec.type, dims, data } },
+    outputs: undefined,
+    binaryOutput: false,
+  };
 }

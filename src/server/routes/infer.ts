@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { BallastError } from '../../errors.js';
-import type { BatchResult, RequestOptions } from '../../pipeline/batch.js';
+import type { BatchResult } from '../../pipeline/batch.js';
 import type { ServedModel } from '../../pipeline/serving.js';
 import { readBody } from '../body.js';
 import type { ServerContext } from '../context.js';
@@ -85,12 +85,9 @@ async function infer(context: ServerContext, exchange: Exchange): Promise<void> 
     mayLack: model.config.modulation !== undefined,
   });
   const wanted = wantedOutputs(model, request);
-  const options: RequestOptions = {
-    ...inferOptions(request.parameters),
-    outputs: wanted.flatMap(({ offer }) => (offer.source === 'model' ? [offer.spec.name] : [])),
-  };
+  const outputs = wanted.flatMap(({ offer }) => (offer.source === 'model' ? [offer.spec.name] : []));
   const result = await withDeadline(context, exchange, (signal) =>
-    model.infer(request.inputs, { ...options, signal }),
+    model.infer(request.inputs, inferOptions(request.parameters, outputs, signal)),
   );
   const response = await writeInferResponse(
     {
@@ -151,25 +148,23 @@ function namedTensor(
   return { name, tensor: classify(name, tensor, classification, model.labels), binary };
 }
 
+/** What adaptation did; JSON leaves out what is undefined. */
 function adaptationParameters({
   lame,
   smoothing,
   prompt,
-}: BatchResult): Record<string, string | number> | undefined {
+}: BatchResult): Record<string, string | number | undefined> | undefined {
   if (lame === undefined && smoothing === undefined && prompt === undefined) return undefined;
   return {
-    ...(lame && {
-      lame_scope: lame.scope,
-      lame_samples: lame.samples,
-      lame_iterations: lame.iterations,
-      lame_changed: lame.changed,
-      ...(lame.window !== undefined && { lame_window: lame.window, lame_decision: lame.decision }),
-    }),
-    ...(prompt && { prompt_version: prompt.version }),
-    ...(smoothing && {
-      smoothing_mode: smoothing.mode,
-      smoothing_alpha_least: smoothing.alpha[0],
-      smoothing_alpha_greatest: smoothing.alpha[1],
-    }),
+    lame_scope: lame?.scope,
+    lame_samples: lame?.samples,
+    lame_iterations: lame?.iterations,
+    lame_changed: lame?.changed,
+    lame_window: lame?.window,
+    lame_decision: lame?.decision,
+    prompt_version: prompt?.version,
+    smoothing_mode: smoothing?.mode,
+    smoothing_alpha_least: smoothing?.alpha[0],
+    smoothing_alpha_greatest: smoothing?.alpha[1],
   };
 }

@@ -59,16 +59,17 @@ export function predictRoutes(context: ServerContext): Route[] {
 async function predict(context: ServerContext, exchange: Exchange): Promise<void> {
   refuseWhileDraining(context);
   const model = modelOf(context, exchange);
-  const { top, ...options } = readPredictQuery(exchange.search);
+  const query = readPredictQuery(exchange.search);
+  const { lame, stream, smoothing, alpha, certify, prompt } = query;
   const files = await readFiles(context, exchange, model);
-  const answer = async (more: Pick<RequestOptions, 'onProgress'>): Promise<string> => {
+  const answer = async (onProgress?: RequestOptions['onProgress']): Promise<string> => {
     const result = await withDeadline(context, exchange, (signal) =>
-      model.predict(files, { ...options, ...more, signal }),
+      model.predict(files, { lame, stream, smoothing, alpha, certify, prompt, signal, onProgress }),
     );
-    return predictionText(model, result, top);
+    return predictionText(model, result, query.top);
   };
-  if (wantsEvents(exchange)) await sendEvents(exchange, (onProgress) => answer({ onProgress }));
-  else send(exchange, 200, 'application/json', await answer({}));
+  if (wantsEvents(exchange)) await sendEvents(exchange, answer);
+  else send(exchange, 200, 'application/json', await answer());
 }
 
 async function readFiles(

@@ -4,7 +4,7 @@ import { calibrate, withTemperature } from '#ballast/eval/calibrate.js';
 import { fitTemperature } from '#ballast/eval/temperature.js';
 import type { Batcher } from '#ballast/pipeline/batcher.js';
 import { parseModelFile } from '#ballast/pipeline/model-file.js';
-import type { Batch } from '#ballast/pipeline/pipeline.js';
+import { Batch } from '#ballast/pipeline/pipeline.js';
 import { ForwardStage } from '#ballast/pipeline/stages/forward.js';
 import { argmax, softmax } from '#ballast/runtime/matrix.js';
 import { SeededRandom } from '#ballast/runtime/seeded-random.js';
@@ -118,14 +118,7 @@ describe('ForwardStage with a temperature', () => {
       () => [],
       ...(temperature === undefined ? [] : [temperature]),
     );
-    const batch: Batch = {
-      count: logits.rows,
-      options: { outputs: ['z'] },
-      inputs: {},
-      outputs: {},
-      answers: {},
-      timings: { total: 0 },
-    };
+    const batch = new Batch({ count: logits.rows, options: { outputs: ['z'] } });
     await stage.run(batch);
     return batch;
   }
