@@ -193,8 +193,15 @@ export class ModelRegistry implements Models {
 
 /** The highest version that is loaded, else the highest there is. */
 function newest(slots: ReadonlyMap<string, Slot>): Slot | undefined {
-  const byVersion = [...slots].sort(([a], [b]) => Number(b) - Number(a)).map(([, slot]) => slot);
-  return byVersion.find(({ model }) => model !== undefined) ?? byVersion[0];
+  let best: Slot | undefined;
+  for (const slot of slots.values()) if (best === undefined || comesBefore(slot, best)) best = slot;
+  return best;
+}
+
+function comesBefore(slot: Slot, other: Slot): boolean {
+  const isLoaded = slot.model !== undefined;
+  if (isLoaded !== (other.model !== undefined)) return isLoaded;
+  return Number(slot.status.version) > Number(other.status.version);
 }
 
 async function modelNames(directory: string): Promise<string[]> {

@@ -9,6 +9,7 @@ import type { ServerContext } from './context.js';
 import { serve } from './exchange.js';
 import { expressApp } from './express-app.js';
 import { HotRoutes } from './hot-routes.js';
+import { InFlight } from './in-flight.js';
 import { close, listen, type Listening } from './lifecycle.js';
 import type { Metrics } from './metrics.js';
 import { ParsingThread } from './parsing/parsing-thread.js';
@@ -59,7 +60,7 @@ export function ballastServer(parts: ServerParts): BallastServer {
       metrics.rejected('queue-full');
     }),
     lifecycle: { draining: false },
-    inFlight: new Set(),
+    inFlight: new InFlight(),
   };
   const routes = allRoutes(context);
   const app = expressApp(context, routes);

@@ -3,7 +3,7 @@ import type { Models } from '../pipeline/serving.js';
 import type { BodyBudget } from './body-budget.js';
 import type { ServerConfig } from './config.js';
 import type { Metrics } from './metrics.js';
-import type { Exchange } from './route.js';
+import type { InFlight } from './in-flight.js';
 import type { VideoSlots } from './video-upload.js';
 import type { ParsingThread } from './parsing/parsing-thread.js';
 
@@ -21,7 +21,7 @@ export interface ServerContext {
   readonly videos: VideoSlots;
   readonly lifecycle: Lifecycle;
   /** Requests that are not answered yet. */
-  readonly inFlight: Set<Exchange>;
+  readonly inFlight: InFlight;
 }
 
 /** Where the server stands between its start and its end. */

@@ -53,12 +53,13 @@ function begin(
     route: route.path,
     model: '',
     heldBytes: 0,
+    place: -1,
     error: undefined,
   };
   context.inFlight.add(exchange);
   if (context.lifecycle.draining) res.shouldKeepAlive = false;
   res.once('close', () => {
-    context.inFlight.delete(exchange);
+    context.inFlight.remove(exchange);
     const milliseconds = performance.now() - start;
     const status = res.writableFinished ? res.statusCode : CLIENT_GONE;
     context.bodies.release(exchange);

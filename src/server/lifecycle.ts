@@ -41,8 +41,7 @@ export async function listen(server: Server, { host, port }: ServerConfig): Prom
 export async function close(server: Server, context: ServerContext): Promise<boolean> {
   const { lifecycle, inFlight, config, models, parsing } = context;
   lifecycle.draining = true;
-  // Their clients must not send another request over the same connection.
-  for (const { res } of inFlight) res.shouldKeepAlive = false;
+  inFlight.endConnections();
   const stopped = new Promise<void>((resolve) => {
     server.close(() => {
       resolve();

@@ -19,6 +19,8 @@ export interface Exchange {
   model: string;
   /** Bytes of its body that the server holds: see body-budget.ts. */
   heldBytes: number;
+  /** Its place among the requests in flight. */
+  place: number;
   /** What went wrong, for the log. */
   error: unknown;
 }

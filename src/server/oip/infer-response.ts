@@ -38,32 +38,45 @@ export async function writeInferResponse(
   head: ResponseHead,
   outputs: readonly NamedTensor[],
 ): Promise<InferResponse> {
-  const start = JSON.stringify(head).slice(0, -1);
-  const parts: string[] = [];
+  let json = `${JSON.stringify(head).slice(0, -1)},"outputs":[`;
   const tail: Uint8Array[] = [];
   let sinceTurn = 0;
+  let separator = '';
   for (const { name, tensor, binary } of outputs) {
-    const about = `{"name":${JSON.stringify(name)},"datatype":"${datatypeOf(tensor.type).name}","shape":[${tensor.dims.join(',')}]`;
+    json += `${separator}{"name":${JSON.stringify(name)},"datatype":"${datatypeOf(tensor.type).name}","shape":[${tensor.dims.join(',')}]`;
+    separator = ',';
     if (binary) {
       const bytes = writeBinaryData(tensor);
       tail.push(bytes);
-      parts.push(`${about},"parameters":{"binary_data_size":${bytes.byteLength}}}`);
+      json += `,"parameters":{"binary_data_size":${bytes.byteLength}}}`;
       continue;
     }
-    const texts: string[] = [];
+    json += ',"data":[';
     for (let begin = 0; begin < tensor.data.length; begin += ELEMENTS_A_TURN) {
       if (sinceTurn >= ELEMENTS_A_TURN) {
         await nextTurn();
         sinceTurn = 0;
       }
       const end = Math.min(begin + ELEMENTS_A_TURN, tensor.data.length);
-      texts.push(jsonElements(name, tensor, begin, end));
+      json += (begin === 0 ? '' : ',') + jsonElements(name, tensor, begin, end);
       sinceTurn += end - begin;
     }
-    parts.push(`${about},"data":[${texts.join(',')}]}`);
+    json += ']}';
   }
-  const json = `${start},"outputs":[${parts.join(',')}]}`;
-  if (tail.length === 0) return { body: json, jsonBytes: undefined };
-  const jsonBody = Buffer.from(json);
-  return { body: Buffer.concat([jsonBody, ...tail]), jsonBytes: jsonBody.byteLength };
+  json += ']}';
+  return tail.length === 0 ? { body: json, jsonBytes: undefined } : withTail(json, tail);
+}
+
+/** JSON and the bytes after it, in one piece. */
+function withTail(json: string, tail: readonly Uint8Array[]): InferResponse {
+  const jsonBytes = Buffer.byteLength(json);
+  const tailBytes = tail.reduce((sum, { byteLength }) => sum + byteLength, 0);
+  const body = Buffer.allocUnsafe(jsonBytes + tailBytes);
+  body.write(json);
+  let at = jsonBytes;
+  for (const bytes of tail) {
+    body.set(bytes, at);
+    at += bytes.byteLength;
+  }
+  return { body, jsonBytes };
 }
