@@ -51,10 +51,7 @@ function precisionFor({ probabilities: { rows, cols }, features }: LameProblem):
 }
 
 function checkedProbabilities({ data, cols }: Matrix, precision: Precision): Float {
-  // v - |v| is 0 for what may be, and NaN or less for all else: no branch, a third of the time for a million numbers.
-  let wrong = 0;
-  for (let cell = 0; cell < data.length; cell++) wrong += data[cell] - Math.abs(data[cell]);
-  if (wrong !== 0) {
+  if (!allMayBe(data)) {
     const cell = data.findIndex((value) => !(value >= 0 && value < Infinity));
     const what = Number.isFinite(data[cell]) ? 'negative' : 'not finite';
     throw new BallastError(
@@ -63,4 +60,21 @@ function checkedProbabilities({ data, cols }: Matrix, precision: Precision): Flo
     );
   }
   return precision === 'float64' ? new Float64Array(data) : data;
+}
+
+/**
+ * Whether no number is negative, NaN or infinite: v - |v| is 0 for what may be, and NaN or less for all else. No branch,
+ * and four sums, since each addition waits for the one before.
+ */
+function allMayBe(data: Float32Array): boolean {
+  let [first, second, third, fourth] = [0, 0, 0, 0];
+  const whole = data.length - (data.length % 4);
+  for (let cell = 0; cell < whole; cell += 4) {
+    first += data[cell] - Math.abs(data[cell]);
+    second += data[cell + 1] - Math.abs(data[cell + 1]);
+    third += data[cell + 2] - Math.abs(data[cell + 2]);
+    fourth += data[cell + 3] - Math.abs(data[cell + 3]);
+  }
+  for (let cell = whole; cell < data.length; cell++) first += data[cell] - Math.abs(data[cell]);
+  return first + second + third + fourth === 0;
 }
