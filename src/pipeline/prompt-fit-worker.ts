@@ -1,11 +1,10 @@
 /**
  * The thread that fits one prompt and ends. See prompt-fit-thread.ts for the other side.
  */
-import { readlinkSync } from 'node:fs';
-import { constants, setPriority } from 'node:os';
-import { basename } from 'node:path';
+import { constants } from 'node:os';
 import { parentPort, workerData } from 'node:worker_threads';
 import { BallastError, messageOf } from '../errors.js';
+import { lowerThreadPriority } from '../runtime/thread-priority.js';
 import { givingWay, RequestCounter } from '../runtime/yielding.js';
 import { runPromptFit } from './prompt-fit.js';
 import type { FitThreadData, FromFitThread } from './prompt-fit-thread.js';
@@ -21,7 +20,9 @@ port.once('message', () => {
   stopping.abort(new Error('The fit was stopped.'));
 });
 
-yieldToRequests();
+// A core that requests need is theirs.
+lowerThreadPriority(constants.priority.PRIORITY_LOW);
+
 /** Pictures asked about that the other side was not told of yet. */
 let asked = 0;
 const take = (): number => {
@@ -46,15 +47,3 @@ try {
   send({ kind: 'failed', pictures: take(), code, message: messageOf(error) });
 }
 port.close();
-
-/**
- * Gives this thread, and those that onnxruntime starts from it, the least priority there is: a core that requests need
- * is theirs. Linux keeps a priority for each thread, by its own number.
- */
-function yieldToRequests(): void {
-  try {
-    setPriority(Number(basename(readlinkSync('/proc/thread-self'))), constants.priority.PRIORITY_LOW);
-  } catch {
-    // Elsewhere the job competes as an equal.
-  }
-}

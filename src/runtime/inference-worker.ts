@@ -8,9 +8,16 @@ import { Ensemble } from './ensemble.js';
 import type { FromWorker, ToWorker, WorkerSpec } from './inference-workers.js';
 import { countNoisyVotes } from './noisy-votes.js';
 import { buffersOf } from './tensor.js';
+import { lowerThreadPriority } from './thread-priority.js';
 import { warmUp } from './warm-up.js';
 
+// While the network runs on every core, the main thread gets one at once: probes are answered, and what it does for a
+// batch takes a tenth of the time that the batch took, until when other workers may have nothing to run.
+const BEHIND_THE_MAIN_THREAD = 5;
+
 const port = parentPort!;
+
+lowerThreadPriority(BEHIND_THE_MAIN_THREAD);
 
 try {
   const spec = workerData as WorkerSpec;
