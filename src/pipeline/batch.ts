@@ -89,7 +89,7 @@ export interface BatchResult {
   readonly probabilities?: Matrix | undefined;
   /** Class probabilities `[N, K]` of the wrapped model alone. */
   readonly base?: Matrix | undefined;
-  /** Penultimate features `[N, D]` of the wrapped model; undefined where it serves without. */
+  /** Penultimate features `[N, D]` of the wrapped model, where LAME or the watch for drift read them. */
   readonly features?: Matrix | undefined;
   /** The model's own outputs, as far as the request asked for them. */
   readonly outputs: TensorMap;

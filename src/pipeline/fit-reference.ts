@@ -30,7 +30,8 @@ export async function fitReference(
   const batches: Matrix[] = [];
   for (let begin = 0; begin < pictures.length; begin += BATCH) {
     const part = pictures.slice(begin, begin + BATCH);
-    const result = await model.predict({ [input]: part }, { lame: false, smoothing: false });
+    // Features are there for LAME alone.
+    const result = await model.predict({ [input]: part }, { lame: true, smoothing: false });
     if (result.features === undefined) {
       throw new BallastError(
         'impossible',

@@ -125,6 +125,7 @@ export class LoadedModel implements ServedModel {
     const batcher = new Batcher(name, forward.runner, batching, host.observer);
     const lame = config.lame ?? lameSchema.parse({ scope: 'off' });
     const smooth = new SmoothStage(name, mixture);
+    const adapt = new AdaptStage(`${name}/${version}`, lame, host.streams);
     const prompt = new PromptStage(name, prompter);
     const decode = new DecodeStage(decodersOf(files), {
       allowed: modulation !== undefined,
@@ -157,9 +158,10 @@ export class LoadedModel implements ServedModel {
           tensors,
           (options) => smooth.fetches(options),
           config.calibration.temperature,
+          (options) => reference !== undefined || adapt.adapts(options),
         ),
         ...(mixture === undefined ? [] : [smooth]),
-        new AdaptStage(`${name}/${version}`, lame, host.streams),
+        adapt,
       ],
       host,
       fit,

@@ -4,6 +4,7 @@ import { BallastError } from '../../errors.js';
 import { argmax, rowsBetween, stackRows } from '../../runtime/matrix.js';
 import type { Matrix } from '../../runtime/tensor.js';
 import type { LameConfig } from '../model-config.js';
+import type { RequestOptions } from '../batch.js';
 import type { Batch, Stage } from '../pipeline.js';
 import { lastRows, type Samples, type StreamStore } from '../streams.js';
 
@@ -26,15 +27,19 @@ export class AdaptStage implements Stage {
     private readonly streams: StreamStore,
   ) {}
 
+  /** Whether a request's answers are adapted. */
+  adapts({ lame: asked, stream }: RequestOptions): boolean {
+    const { scope } = this.config;
+    return asked ?? (scope === 'request' || (scope === 'stream' && stream !== undefined));
+  }
+
   /**
    * Does nothing where neither model.yaml nor the request ask for LAME.
    * @throws BallastError impossible where the model has no features, or too many samples are to be adapted together
    */
   async run(batch: Batch): Promise<void> {
-    const { stream, lame: asked } = batch.options;
-    const { scope } = this.config;
-    const wanted = asked ?? (scope === 'request' || (scope === 'stream' && stream !== undefined));
-    if (!wanted || batch.probabilities === undefined) return;
+    const { stream } = batch.options;
+    if (!this.adapts(batch.options) || batch.probabilities === undefined) return;
     if (batch.features === undefined) {
       throw new BallastError(
         'impossible',

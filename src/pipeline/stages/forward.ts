@@ -24,11 +24,14 @@ export class ForwardStage implements Stage {
     private readonly fetchesFor: (options: RequestOptions) => readonly string[],
     /** What logits are divided by (Guo et al., ICML 2017), above 0; outputs that were asked for stay as they are. */
     private readonly temperature = 1,
+    /** Whether anybody reads the features of a request with these options. */
+    private readonly wantsFeatures: (options: RequestOptions) => boolean = () => true,
   ) {}
 
   /** @throws BallastError as Batcher.run; impossible where a logit is not finite */
   async run(batch: Batch): Promise<void> {
-    const { logits, features } = this.tensors;
+    const { logits } = this.tensors;
+    const features = this.wantsFeatures(batch.options) ? this.tensors.features : undefined;
     const wanted = batch.options.outputs ?? [];
     const beside = this.fetchesFor(batch.options);
     const fetches: string[] = [];
