@@ -29,7 +29,6 @@ export class StopSource implements StopSignal {
   }
 
   throwIfAborted(): void {
-    // eslint-disable-next-line @typescript-eslint/only-throw-error -- always an Error: see abort
     if (this.aborted) throw this.reason;
   }
 
