@@ -79,7 +79,9 @@ export class ModelRegistry implements Models {
   }
 
   index(): ModelStatus[] {
-    return [...this.slots.values()].flatMap((slots) => [...slots.values()].map(({ status }) => status));
+    const all = [...this.slots.values()].flatMap((slots) => [...slots.values()].map(({ status }) => status));
+    // Models are loaded side by side, so the order in which they came says nothing.
+    return all.sort((a, b) => a.name.localeCompare(b.name) || Number(a.version) - Number(b.version));
   }
 
   /**
