@@ -11,8 +11,8 @@ import { buffersOf } from './tensor.js';
 import { lowerThreadPriority } from './thread-priority.js';
 import { warmUp } from './warm-up.js';
 
-// While the network runs on every core, the main thread gets one at once: probes are answered, and what it does for a
-// batch takes a tenth of the time that the batch took, until when other workers may have nothing to run.
+// While the network runs on every core, the main thread still gets one at once: to answer probes, and to prepare the
+// next batches, for which workers would wait much longer than they take.
 const BEHIND_THE_MAIN_THREAD = 5;
 
 const port = parentPort!;
