@@ -81,7 +81,9 @@ export function readInferRequest(
 
 function parseRequest(json: Uint8Array): ParsedRequest {
   const text = Buffer.from(json.buffer, json.byteOffset, json.byteLength).toString('utf8');
-  const known = parsedBefore.get(text);
+  // A long text, with data in it, would be hashed to be found.
+  const isShort = text.length <= LONGEST_REMEMBERED;
+  const known = isShort ? parsedBefore.get(text) : undefined;
   if (known) return known;
   let parsed: unknown;
   try {
@@ -92,7 +94,7 @@ function parseRequest(json: Uint8Array): ParsedRequest {
   const checked = inferRequestSchema.safeParse(parsed);
   if (checked.success) {
     const onlyBinary = checked.data.inputs.every(({ data }) => data === undefined);
-    if (onlyBinary && text.length <= LONGEST_REMEMBERED) parsedBefore.set(text, checked.data);
+    if (onlyBinary && isShort) parsedBefore.set(text, checked.data);
     return checked.data;
   }
   const [issue] = checked.error.issues;
