@@ -64,21 +64,33 @@ export async function buildAffinity(
 }
 
 async function nearestNeighbours(features: FeatureRows, gram: GramRows, k: number): Promise<Int32Array> {
-  const { rows } = features;
+  const { rows, scales, copies, zero } = features;
   const indices = new Int32Array(k * rows);
-  const closeness = new Float64Array(rows);
   const nearest = { indices: new Int32Array(k), closeness: new Float64Array(k) };
+  const closeness = new Float64Array(rows);
+  const ones = new Float64Array(rows).fill(1);
+  const isPlain = copies.length === 0 && zero === undefined;
   const block = Math.max(1, Math.floor(GRAM_BLOCK / rows));
   for (let start = 0; start < rows; start += block) {
     const count = Math.min(block, rows - start);
     const products = await gram(start, count);
+    const equal = nearlyOne(products);
     for (let i = start; i < start + count; i++) {
-      writeCloseness(features, i, products.subarray((i - start) * rows, (i - start + 1) * rows), closeness);
-      selectNearest(closeness, i, nearest);
+      const row = products.subarray((i - start) * rows, (i - start + 1) * rows);
+      if (isPlain) selectNearest(row, scales, scales[i], equal, i, nearest);
+      else {
+        writeCloseness(features, i, row, closeness);
+        selectNearest(closeness, ones, 1, equal, i, nearest);
+      }
       for (let place = 0; place < k; place++) indices[place * rows + i] = nearest.indices[place];
     }
   }
   return indices;
+}
+
+/** The cosine from which rows count as equal. */
+function nearlyOne(products: Float): number {
+  return products instanceof Float64Array ? 1 - ROUNDING.float64 : 1 - ROUNDING.float32;
 }
 
 /**
@@ -87,7 +99,7 @@ async function nearestNeighbours(features: FeatureRows, gram: GramRows, k: numbe
  */
 function writeCloseness(features: FeatureRows, i: number, products: Float, closeness: Float64Array): void {
   const { scales, firstEqual, copies, zero } = features;
-  const equal = products instanceof Float64Array ? 1 - ROUNDING.float64 : 1 - ROUNDING.float32;
+  const equal = nearlyOne(products);
   const own = firstEqual[i];
   const scale = scales[i];
   closeness.set(products);
@@ -107,14 +119,24 @@ interface Nearest {
   readonly closeness: Float64Array;
 }
 
-function selectNearest(all: Float64Array, self: number, { indices, closeness }: Nearest): void {
+/** Finds the samples closest to one among all, whose closeness is their product by both scales. */
+function selectNearest(
+  products: Float,
+  scales: Float64Array,
+  scale: number,
+  equal: number,
+  self: number,
+  { indices, closeness }: Nearest,
+): void {
   const last = closeness.length - 1;
   if (last < 0) return;
   closeness.fill(-Infinity);
   let least = -Infinity;
-  for (let j = 0; j < all.length; j++) {
-    const close = all[j];
-    if (close <= least || j === self) continue;
+  for (let j = 0; j < scales.length; j++) {
+    const cosine = products[j] * scale * scales[j];
+    if (cosine <= least || j === self) continue;
+    const close = cosine > equal ? 1 : cosine;
+    if (close <= least) continue;
     let place = last;
     while (place > 0 && closeness[place - 1] < close) {
       closeness[place] = closeness[place - 1];
@@ -160,11 +182,13 @@ async function rbfWeights(features: FeatureRows, gram: GramRows, k: number): Pro
   const closeness = new Float64Array(rows);
   const others = Math.min(k, rows) - 1;
   const nearest = { indices: new Int32Array(others), closeness: new Float64Array(others) };
+  const ones = new Float64Array(rows).fill(1);
+  const equal = nearlyOne(weights);
   let sigma = 0;
   for (let i = 0; i < rows; i++) {
     const row = weights.subarray(i * rows, (i + 1) * rows);
     writeCloseness(features, i, row, closeness);
-    selectNearest(closeness, i, nearest);
+    selectNearest(closeness, ones, 1, equal, i, nearest);
     sigma += Math.sqrt(2 - 2 * (nearest.closeness.at(-1) ?? 1)) / rows;
     row.set(closeness);
   }

@@ -1,6 +1,11 @@
 import { encodeModel, GraphBuilder } from '../runtime/onnx/graph-builder.js';
 import type { Precision } from './feature-rows.js';
 
+/** The energy has settled once it moves by at most this share of itself. */
+export const SETTLED = 1e-8;
+/** The first pass, counted from 0, after which that is judged: before the first there is no energy to compare. */
+export const FIRST_JUDGED = 2;
+
 /** TensorProto.DataType of the energy. */
 const DOUBLE = 11;
 
@@ -71,14 +76,13 @@ function stepGraph(form: PullForm, precision: Precision): GraphBuilder {
   addEnergy(graph, exponent, 'assignments_next', 'energy_next');
 
   const move = graph.node('Abs', [graph.node('Sub', ['energy_next', 'energy_before'])]);
-  const share = graph.constant(scalar('float64', 1e-8));
+  const share = graph.constant(scalar('float64', SETTLED));
   const bound = graph.node('Add', [
     graph.node('Mul', [graph.node('Abs', ['energy_before']), share]),
     'noise',
   ]);
   const moved = graph.node('Greater', [move, bound]);
-  // The first two energies are not compared: the one before the first does not exist.
-  const early = graph.node('LessOrEqual', ['index', one]);
+  const early = graph.node('Less', ['index', graph.constant(integer(FIRST_JUDGED))]);
   graph.node('Or', [moved, early], {}, 'go_on_next');
   graph.node('Add', ['index', one], {}, 'iterations_next');
 

@@ -21,10 +21,7 @@ export interface FixedPointOptions {
   readonly providers: readonly Provider[];
 }
 
-/**
- * What rounding does to the energy of one row; over N rows it adds up to the root of N. Without it, float32 can go
- * back and forth between two neighbouring numbers until the last pass, since 1e-8 of the energy is less than that.
- */
+/** What rounding does to the energy of one row. */
 const FLOAT32_NOISE = 2 ** -24;
 
 /**
@@ -86,7 +83,7 @@ export async function runFixedPoint(
       : { neighbours: new Tensor('int32', affinity.indices, [affinity.k, rows]) }),
     ...(pull === 'weighted-neighbours' ? { lambda: floatTensor(numberLike(probabilities, lambda), []) } : {}),
     max_steps: new Tensor('int64', BigInt64Array.of(BigInt(maxSteps)), []),
-    noise: floatTensor(Float64Array.of(precision === 'float64' ? 0 : FLOAT32_NOISE * Math.sqrt(rows)), []),
+    noise: floatTensor(Float64Array.of(energyNoise(precision, rows)), []),
   });
   const values = assignments.data as Float;
   return {
@@ -94,6 +91,14 @@ export async function runFixedPoint(
     iterations: Number((iterations.data as BigInt64Array)[0]),
     energy: (energy.data as Float64Array)[0],
   };
+}
+
+/**
+ * A move of the energy of N rows that rounding alone can make. Without it, float32 can go back and forth between two
+ * neighbouring numbers until the last pass, since 1e-8 of the energy is less than that.
+ */
+export function energyNoise(precision: Precision, rows: number): number {
+  return precision === 'float64' ? 0 : FLOAT32_NOISE * Math.sqrt(rows);
 }
 
 function numberLike(values: Float, value: number): Float {

@@ -1,9 +1,10 @@
 import type { Provider } from '../runtime/providers.js';
 import type { Matrix } from '../runtime/tensor.js';
-import { BallastError } from '../errors.js';
 import { buildAffinity, type AffinityMatrix, type AffinityOptions } from './affinity.js';
-import { computeGram, runFixedPoint, type FixedPoint } from './lame-sessions.js';
 import { measureRows, type Float, type Precision } from './feature-rows.js';
+import { kernelTakes, runKernel } from './lame-kernel.js';
+import { computeGram, runFixedPoint, type FixedPoint } from './lame-sessions.js';
+import { checkProbabilities } from './probabilities.js';
 
 /** Everything that one call of LAME asks for. */
 export interface LameProblem extends AffinityOptions {
@@ -21,6 +22,8 @@ export interface LameProblem extends AffinityOptions {
 export interface SolverChoices {
   readonly precision?: Precision;
   readonly form?: AffinityMatrix['form'];
+  /** What makes the passes: onnxruntime, or where it can the kernel. */
+  readonly passes?: 'onnxruntime' | 'kernel';
 }
 
 /**
@@ -30,6 +33,9 @@ export interface SolverChoices {
 const FLOAT64_CELLS = 2 ** 12;
 const FLOAT64_PRODUCTS = 1.5e6;
 
+/** Measured: the kernel takes as long for a neighbour's row as onnxruntime for so many columns of a matrix product. */
+const KERNEL_COLUMNS = 6;
+
 /**
  * Solves a problem in this thread, which it holds for as long as that takes. May overwrite the features.
  * @returns Z `[N, K]`, the passes that it took, the energy of the last one
@@ -37,44 +43,28 @@ const FLOAT64_PRODUCTS = 1.5e6;
  */
 export async function solveLame(problem: LameProblem, choices: SolverChoices = {}): Promise<FixedPoint> {
   const precision = choices.precision ?? precisionFor(problem);
-  const probabilities = checkedProbabilities(problem.probabilities, precision);
+  const { probabilities, providers, lambda } = problem;
+  const k = Math.min(problem.k, probabilities.rows - 1);
+  const mayTakeKernel =
+    choices.passes !== 'onnxruntime' &&
+    precision === 'float32' &&
+    providers[0] === 'cpu' &&
+    kernelTakes(probabilities, k, lambda);
+  const sparse = mayTakeKernel && k * KERNEL_COLUMNS <= probabilities.rows ? 'neighbours' : undefined;
   const features = measureRows(problem.features, precision);
   const gram = (start: number, count: number): Promise<Float> =>
-    computeGram(features, start, count, problem.providers);
-  const affinity = await buildAffinity(features, gram, problem, choices.form);
-  return runFixedPoint(probabilities, affinity, problem);
+    computeGram(features, start, count, providers);
+  const affinity = await buildAffinity(features, gram, problem, choices.form ?? sparse);
+  if (mayTakeKernel && affinity.form === 'neighbours') {
+    const result = await runKernel(probabilities, affinity, problem);
+    if (result !== undefined) return result;
+  }
+  checkProbabilities(probabilities);
+  const { data } = probabilities;
+  return runFixedPoint(precision === 'float64' ? new Float64Array(data) : data, affinity, problem);
 }
 
 function precisionFor({ probabilities: { rows, cols }, features }: LameProblem): Precision {
   const small = rows * cols <= FLOAT64_CELLS && rows * rows * features.cols <= FLOAT64_PRODUCTS;
   return small ? 'float64' : 'float32';
-}
-
-function checkedProbabilities({ data, cols }: Matrix, precision: Precision): Float {
-  if (!allMayBe(data)) {
-    const cell = data.findIndex((value) => !(value >= 0 && value < Infinity));
-    const what = Number.isFinite(data[cell]) ? 'negative' : 'not finite';
-    throw new BallastError(
-      'invalid-input',
-      `Row ${Math.floor(cell / cols)} of the probabilities holds a value that is ${what}.`,
-    );
-  }
-  return precision === 'float64' ? new Float64Array(data) : data;
-}
-
-/**
- * Whether no number is negative, NaN or infinite: v - |v| is 0 for what may be, and NaN or less for all else. No branch,
- * and four sums, since each addition waits for the one before.
- */
-function allMayBe(data: Float32Array): boolean {
-  let [first, second, third, fourth] = [0, 0, 0, 0];
-  const whole = data.length - (data.length % 4);
-  for (let cell = 0; cell < whole; cell += 4) {
-    first += data[cell] - Math.abs(data[cell]);
-    second += data[cell + 1] - Math.abs(data[cell + 1]);
-    third += data[cell + 2] - Math.abs(data[cell + 2]);
-    fourth += data[cell + 3] - Math.abs(data[cell + 3]);
-  }
-  for (let cell = whole; cell < data.length; cell++) first += data[cell] - Math.abs(data[cell]);
-  return first + second + third + fourth === 0;
 }

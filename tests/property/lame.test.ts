@@ -28,6 +28,7 @@ const options: fc.Arbitrary<Required<Omit<LameOptions, 'providers'>>> = fc.recor
 const choices: fc.Arbitrary<SolverChoices> = fc.record({
   precision: fc.constantFrom('float32', 'float64'),
   form: fc.constantFrom('dense', 'neighbours'),
+  passes: fc.constantFrom('onnxruntime', 'kernel'),
 });
 
 function matrix(data: number[], rows: number): Matrix {

@@ -16,7 +16,8 @@ const solvers: SolverChoices[] = [
   { precision: 'float64', form: 'dense' },
   { precision: 'float64', form: 'neighbours' },
   { precision: 'float32', form: 'dense' },
-  { precision: 'float32', form: 'neighbours' },
+  { precision: 'float32', form: 'neighbours', passes: 'onnxruntime' },
+  { precision: 'float32', form: 'neighbours', passes: 'kernel' },
 ];
 
 /** The solver overwrites features, so each run gets its own. */
