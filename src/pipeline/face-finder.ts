@@ -25,7 +25,7 @@ interface Size {
 export interface FinderOptions {
   readonly providers: readonly ProviderChoice[];
   readonly plan: ThreadPlan;
-  readonly warmUpMs: number;
+  readonly warmUpMs: number | undefined;
   readonly onReplaced: (reason: string) => void;
 }
 

@@ -43,7 +43,7 @@ export interface RunnerHost {
   readonly cores: number;
   readonly workers: number | undefined;
   readonly threads: number | undefined;
-  readonly warmUpMs: number;
+  readonly warmUpMs: number | undefined;
   readonly remoteHosts: readonly string[];
   /** Told of every picture that a remote classifier is asked about. */
   readonly onRemoteQueries: (pictures: number) => void;

@@ -41,8 +41,8 @@ export interface ModelHost {
   readonly workers: number | undefined;
   /** Threads that one forward pass may use; planned where undefined. */
   readonly threads: number | undefined;
-  /** Warm-up begins no further batch size after this many milliseconds. */
-  readonly warmUpMs: number;
+  /** Milliseconds that each copy of a model may warm up; by provider where undefined. */
+  readonly warmUpMs: number | undefined;
   readonly observer: PipelineObserver;
   readonly log: Logger;
   readonly streams: StreamStore;

@@ -21,7 +21,7 @@ export interface PrompterOptions {
   readonly providers: readonly ProviderChoice[];
   readonly plan: ThreadPlan;
   readonly batching: Batching;
-  readonly warmUpMs: number;
+  readonly warmUpMs: number | undefined;
   readonly onReplaced: (reason: string) => void;
 }
 

@@ -1,11 +1,12 @@
 import { availableParallelism } from 'node:os';
 import { env, InferenceSession, Tensor as OrtTensor } from 'onnxruntime-node';
 import { BallastError, messageOf } from '../errors.js';
-import { toFloat16, toFloat32 } from './float16.js';
 import { prepareModel, type PreparedModel } from './onnx/prepare-model.js';
 import { providersToTry, type Provider, type ProviderChoice } from './providers.js';
 import type { Tensor, TensorMap, TensorSpec, TensorType } from './tensor.js';
 import { BETWEEN_LAYERS } from './thread-plan.js';
+
+type HalfCodec = typeof import('./float16.js');
 
 /** What a session is made from. */
 export interface SessionSpec {
@@ -30,6 +31,8 @@ export class Session {
 
   private constructor(
     private readonly session: InferenceSession,
+    /** Undefined where nothing of the model is float16. */
+    private readonly half: HalfCodec | undefined,
     /** The provider that was really taken. */
     readonly provider: Provider,
     /** Providers that were tried before it, with the reason why each failed. */
@@ -62,7 +65,7 @@ export class Session {
           typeof model === 'string'
             ? await InferenceSession.create(model, options)
             : await InferenceSession.create(model, options);
-        return new Session(opened, provider, failures);
+        return new Session(opened, await halfCodecFor(opened), provider, failures);
       } catch (error) {
         if (provider === 'cpu') {
           throw new BallastError(
@@ -90,10 +93,12 @@ export class Session {
    */
   async run(inputs: TensorMap, fetches: readonly string[]): Promise<TensorMap> {
     const feeds: Record<string, OrtTensor> = {};
-    for (const name of Object.keys(inputs)) feeds[name] = toOrt(inputs[name], this.inputTypes.get(name));
+    for (const name of Object.keys(inputs)) {
+      feeds[name] = toOrt(inputs[name], this.inputTypes.get(name), this.half);
+    }
     const results = await this.session.run(feeds, fetches);
     const outputs: Record<string, Tensor> = {};
-    for (const name of Object.keys(results)) outputs[name] = fromOrt(results[name]);
+    for (const name of Object.keys(results)) outputs[name] = fromOrt(results[name], this.half);
     return outputs;
   }
 
@@ -142,19 +147,26 @@ function toSpec(value: InferenceSession.ValueMetadata): TensorSpec {
   };
 }
 
-function toOrt(tensor: Tensor, wanted: TensorType | undefined): OrtTensor {
+/** Loaded where it is needed: every inference worker loads its own modules, and few models are float16. */
+async function halfCodecFor(session: InferenceSession): Promise<HalfCodec | undefined> {
+  const values = [...session.inputMetadata, ...session.outputMetadata];
+  const isHalf = values.some((value) => value.isTensor && value.type === 'float16');
+  return isHalf ? import('./float16.js') : undefined;
+}
+
+function toOrt(tensor: Tensor, wanted: TensorType | undefined, half: HalfCodec | undefined): OrtTensor {
   const dims = [...tensor.dims];
-  if (wanted === 'float16' && tensor.type === 'float32') {
-    return new OrtTensor('float16', toFloat16(tensor.data as Float32Array), dims);
+  if (half !== undefined && wanted === 'float16' && tensor.type === 'float32') {
+    return new OrtTensor('float16', half.toFloat16(tensor.data as Float32Array), dims);
   }
   // The constructor's overloads tie each element type to its array; here the pair is known to fit.
   return new OrtTensor(tensor.type as 'float32', tensor.data as Float32Array, dims);
 }
 
-function fromOrt(tensor: OrtTensor): Tensor {
+function fromOrt(tensor: OrtTensor, half: HalfCodec | undefined): Tensor {
   const dims = tensor.dims;
-  if (tensor.type === 'float16') {
-    return { type: 'float32', dims, data: toFloat32(tensor.data as Uint16Array) };
+  if (half !== undefined && tensor.type === 'float16') {
+    return { type: 'float32', dims, data: half.toFloat32(tensor.data as Uint16Array) };
   }
   return { type: tensor.type as TensorType, dims, data: tensor.data };
 }

@@ -10,8 +10,8 @@ export interface WarmUp {
   readonly sampleShapes: Readonly<Record<string, readonly number[]>>;
   /** Inputs that have no row a sample, as they are given to every run. */
   readonly shared?: TensorMap;
-  /** No further size is begun after this many milliseconds. */
-  readonly budgetMs: number;
+  /** Milliseconds that it may take: no size is begun that is expected to end after them; BUDGET_MS where undefined. */
+  readonly budgetMs: number | undefined;
 }
 
 /** A pass of one sample through a warm model. */
@@ -20,6 +20,12 @@ export interface WarmPass {
   /** Numbers in all of its inputs. */
   readonly elements: number;
 }
+
+/**
+ * On a CPU a cold pass takes longer by the first touch of its memory alone, a small part of a pass that is too long for
+ * this budget. A GPU chooses kernels for each size, which takes seconds.
+ */
+const BUDGET_MS = { cpu: 100, gpu: 10_000 };
 
 /** Passes of one sample of which the median is told. */
 const TIMED_PASSES = 5;
@@ -34,7 +40,7 @@ export async function warmUp(
   ensemble: Ensemble,
   { maxBatchSize, sampleShapes, shared, budgetMs }: WarmUp,
 ): Promise<WarmPass | undefined> {
-  const end = performance.now() + budgetMs;
+  const end = performance.now() + (budgetMs ?? BUDGET_MS[ensemble.provider === 'cpu' ? 'cpu' : 'gpu']);
   const inputs = (size: number): TensorMap | undefined => zeroInputs(ensemble, size, sampleShapes, shared);
   const run = async (batch: TensorMap): Promise<number> => {
     const begin = performance.now();
@@ -42,11 +48,12 @@ export async function warmUp(
     return (performance.now() - begin) / 1000;
   };
   try {
+    let secondsBefore = 0;
     for (const size of batchSizes(maxBatchSize)) {
       const batch = inputs(size);
       if (batch === undefined) return undefined;
-      if (performance.now() > end) break;
-      await run(batch);
+      if (performance.now() + 2 * secondsBefore * 1000 > end) break;
+      secondsBefore = await run(batch);
     }
     const sample = inputs(1)!;
     const times: number[] = [];

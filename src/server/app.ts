@@ -22,7 +22,7 @@ export async function createServer(options: ServerOptions = {}, logger?: Logger)
     cores: availableCores(),
     workers: config.workers,
     threads: config.threads,
-    warmUpMs: config.warmUp * 1000,
+    warmUpMs: config.warmUp && config.warmUp * 1000,
     remoteHosts: config.remoteHosts,
     observer: metrics,
     log,

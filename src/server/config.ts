@@ -45,8 +45,8 @@ export const serverConfigSchema = z.strictObject({
     description: "onnxruntime's threads a worker; default: what suits the workers and the cores",
     argument: 'N',
   }),
-  warmUp: numeric(z.number().min(0).max(3600)).default(10).meta({
-    description: 'seconds that a model may warm up; no batch size is begun after them',
+  warmUp: numeric(z.number().min(0).max(3600)).optional().meta({
+    description: 'seconds that each copy of a model may warm up; default: 0.1 on a CPU, 10 on a GPU',
     argument: 'SECONDS',
   }),
   requestTimeout: numeric(z.number().min(0.001).max(86_400))

@@ -66,7 +66,7 @@ export function pass(
   let logs: f64 = 0;
   for (let row: usize = 0; row < rows; row++) {
     for (let one: usize = 0; one < k; one++) {
-      const neighbour = load<u32>(neighbours + ((one * rows + row) << 2));
+      const neighbour: usize = load<u32>(neighbours + ((one * rows + row) << 2));
       store<usize>(places + (one << 2), before + neighbour * stride);
     }
     const from = first + row * stride;

@@ -1,6 +1,5 @@
 import { dirname, resolve } from 'node:path';
 import { exposeTensors } from './expose.js';
-import { insertModulation } from './insert-modulation.js';
 import { externalDataFiles } from './external-data.js';
 import { ModelView } from './model-view.js';
 import { readModel } from './read-model.js';
@@ -37,7 +36,7 @@ export async function prepareModel(
   const model =
     modulate.length === 0
       ? exposeTensors(view, expose, { reuse: true })
-      : insertModulation(own, { layers: modulate, expose }).model;
+      : (await modulation()).insertModulation(own, { layers: modulate, expose }).model;
   if (model === own) return { model: path, sessionOptions: {} };
   if (external.length === 0) return { model, sessionOptions: {} };
   const folder = dirname(resolve(path));
@@ -45,4 +44,9 @@ export async function prepareModel(
     model,
     sessionOptions: { extra: { session: { model_external_initializers_file_folder_path: folder } } },
   };
+}
+
+/** Loaded where it is needed: every inference worker loads its own modules, and few models are modulated. */
+function modulation(): Promise<typeof import('./insert-modulation.js')> {
+  return import('./insert-modulation.js');
 }
