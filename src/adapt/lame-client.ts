@@ -1,5 +1,6 @@
 import { Worker } from 'node:worker_threads';
 import { BallastError, messageOf } from '../errors.js';
+import { keepFreedMemory } from '../runtime/keep-memory.js';
 import type { FixedPoint } from './lame-sessions.js';
 import type { LameProblem } from './lame-solver.js';
 import type { LameReply, LameRequest } from './lame-worker.js';
@@ -49,6 +50,7 @@ export async function closeLame(): Promise<void> {
 }
 
 function startSolver(): Solver {
+  keepFreedMemory();
   // Flags of this process are not passed on: the thread needs none, and some (--input-type) do not suit a file.
   const options = { name: 'ballast-lame', execArgv: [] };
   const worker = new Worker(new URL('./lame-worker.js', import.meta.url), options);

@@ -33,12 +33,11 @@ const PAGE = 2 ** 16;
 const MOST_BYTES = 2 ** 31;
 /** A kernel that grew beyond this is given up after its problem, since its memory never shrinks. */
 const KEPT_BYTES = 2 ** 27;
+/** The greatest pull λ k whose exponential the kernel can calculate with. */
+const MOST_PULL = 80;
 
 let compiled: Promise<WebAssembly.Module> | undefined;
 let kept: Kernel | undefined;
-
-/** The greatest pull λ k whose exponential the kernel can calculate with. */
-const MOST_PULL = 80;
 
 /** Whether the kernel takes a problem `[rows, cols]` with k neighbours. */
 export function kernelTakes({ rows, cols }: Matrix, k: number, lambda: number): boolean {
@@ -48,7 +47,7 @@ export function kernelTakes({ rows, cols }: Matrix, k: number, lambda: number): 
 /**
  * `runFixedPoint` of lame-sessions.ts for what is served most, float32 and neighbours on a CPU, in this thread: a pass
  * takes less time than onnxruntime needs on two cores.
- * @param probabilities - q `[N, K]`
+ * @param probabilities - q `[N, K]`; the assignments take its place, since memory that was used before is quicker
  * @param neighbours - W `[N, N]`
  * @returns undefined where probabilities are negative, not finite, or too large to be added up
  */
@@ -85,8 +84,8 @@ export async function runKernel(
     before = after;
     settled = iterations >= FIRST_JUDGED && Math.abs(energy - last) <= Math.abs(last) * SETTLED + noise;
   }
-  const assignments = readRows(new Float32Array(buffer, before, rows * width), probabilities);
-  return { assignments, iterations, energy };
+  readRows(probabilities, new Float32Array(buffer, before, rows * width));
+  return { assignments: probabilities.data, iterations, energy };
 }
 
 /** A kernel whose memory holds so many bytes. */
@@ -123,12 +122,14 @@ function writeRows(wide: Float32Array, { data, rows, cols }: Matrix): void {
   }
 }
 
-function readRows(wide: Float32Array, { rows, cols }: Pick<Matrix, 'rows' | 'cols'>): Float32Array {
+/** Sets the rows of a matrix together again. */
+function readRows({ data, rows, cols }: Matrix, wide: Float32Array): void {
   const width = widthOf(cols);
-  if (width === cols) return wide.slice();
-  const data = new Float32Array(rows * cols);
+  if (width === cols) {
+    data.set(wide);
+    return;
+  }
   for (let row = 0; row < rows; row++) {
     data.set(wide.subarray(row * width, row * width + cols), row * cols);
   }
-  return data;
 }

@@ -37,7 +37,7 @@ const FLOAT64_PRODUCTS = 1.5e6;
 const KERNEL_COLUMNS = 6;
 
 /**
- * Solves a problem in this thread, which it holds for as long as that takes. May overwrite the features.
+ * Solves a problem in this thread, which it holds for as long as that takes. May overwrite its arrays.
  * @returns Z `[N, K]`, the passes that it took, the energy of the last one
  * @throws BallastError invalid-input where a probability is negative or a number not finite; it names the row
  */

@@ -20,9 +20,13 @@ const solvers: SolverChoices[] = [
   { precision: 'float32', form: 'neighbours', passes: 'kernel' },
 ];
 
-/** The solver overwrites features, so each run gets its own. */
+/** The solver overwrites its arrays, so each run gets its own. */
 function problemOf({ probabilities, features, options }: GoldenCase): LameProblem {
-  return { probabilities, features: { ...features, data: features.data.slice() }, ...options, ...rest };
+  return { probabilities: copyOf(probabilities), features: copyOf(features), ...options, ...rest };
+}
+
+function copyOf({ data, ...shape }: Matrix): Matrix {
+  return { data: data.slice(), ...shape };
 }
 
 function matrix(rows: number[][]): Matrix {
@@ -147,9 +151,10 @@ describe('lame', () => {
   it.each(['knn', 'rbf', 'linear'] as const)(
     'finds the same in float32 as in float64: %s',
     async (affinity) => {
-      const problem = { ...rest, probabilities: softmax(noise(300, 100, 5)), features: noise(300, 64, 6) };
-      const solve = (precision: Precision): Promise<FixedPoint> =>
-        solveLame({ ...problem, affinity, k: 5, symmetrize: false }, { precision });
+      const solve = (precision: Precision): Promise<FixedPoint> => {
+        const problem = { probabilities: softmax(noise(300, 100, 5)), features: noise(300, 64, 6) };
+        return solveLame({ ...rest, ...problem, affinity, k: 5, symmetrize: false }, { precision });
+      };
       const [single, double] = [await solve('float32'), await solve('float64')];
       expect(
         distanceFrom(single.assignments, [...double.assignments], { rtol: 1e-3, atol: 1e-4 }),
