@@ -8,10 +8,12 @@ export type Affinity = 'knn' | 'rbf' | 'linear';
 
 /**
  * The affinity matrix W `[N, N]`. As `neighbours` it is 1 where `indices [k, N]` say, each of whose columns lists the
- * neighbours of a sample, and 0 elsewhere.
+ * neighbours of a sample, and 0 elsewhere. As `gaussian` it is exp(-d² / 2σ²) = exp((c - 1) / σ²) of the closeness
+ * c `[N, N]` = 1 - d²/2.
  */
 export type AffinityMatrix =
   | { readonly form: 'neighbours'; readonly indices: Int32Array; readonly k: number }
+  | { readonly form: 'gaussian'; readonly closeness: Float; readonly sigma: number }
   | { readonly form: 'dense'; readonly weights: Float };
 
 /** Gives the rows `[start, start + count)` of the features' Gram matrix f fᵀ, as `[count, N]`. */
@@ -53,8 +55,7 @@ export async function buildAffinity(
 ): Promise<AffinityMatrix> {
   const { rows } = features;
   if (options.affinity === 'linear') return { form: 'dense', weights: await linearWeights(features, gram) };
-  if (options.affinity === 'rbf')
-    return { form: 'dense', weights: await rbfWeights(features, gram, options.k) };
+  if (options.affinity === 'rbf') return gaussianAffinity(features, gram, options.k);
   const k = Math.min(options.k, rows - 1);
   const indices = await nearestNeighbours(features, gram, k);
   const dense =
@@ -67,7 +68,6 @@ async function nearestNeighbours(features: FeatureRows, gram: GramRows, k: numbe
   const { rows, scales, copies, zero } = features;
   const indices = new Int32Array(k * rows);
   const nearest = { indices: new Int32Array(k), closeness: new Float64Array(k) };
-  const closeness = new Float64Array(rows);
   const ones = new Float64Array(rows).fill(1);
   const isPlain = copies.length === 0 && zero === undefined;
   const block = Math.max(1, Math.floor(GRAM_BLOCK / rows));
@@ -79,8 +79,8 @@ async function nearestNeighbours(features: FeatureRows, gram: GramRows, k: numbe
       const row = products.subarray((i - start) * rows, (i - start + 1) * rows);
       if (isPlain) selectNearest(row, scales, scales[i], equal, i, nearest);
       else {
-        writeCloseness(features, i, row, closeness);
-        selectNearest(closeness, ones, 1, equal, i, nearest);
+        toCloseness(features, i, row);
+        selectNearest(row, ones, 1, equal, i, nearest);
       }
       for (let place = 0; place < k; place++) indices[place * rows + i] = nearest.indices[place];
     }
@@ -97,20 +97,18 @@ function nearlyOne(products: Float): number {
  * Turns row i of the Gram matrix into 1 - d²/2 `[N]`: the cosine, except with a row of zeros. It is set where rounding
  * would hide that rows are equal, and so that copies of a row tie.
  */
-function writeCloseness(features: FeatureRows, i: number, products: Float, closeness: Float64Array): void {
-  const { scales, firstEqual, copies, zero } = features;
-  const equal = nearlyOne(products);
+function toCloseness({ scales, firstEqual, copies, zero }: FeatureRows, i: number, row: Float): void {
+  const equal = nearlyOne(row);
   const own = firstEqual[i];
   const scale = scales[i];
-  closeness.set(products);
-  for (let j = 0; j < closeness.length; j++) {
-    const cosine = closeness[j] * scale * scales[j];
-    closeness[j] = cosine > equal ? 1 : cosine;
+  for (let j = 0; j < row.length; j++) {
+    const cosine = row[j] * scale * scales[j];
+    row[j] = cosine > equal ? 1 : cosine;
   }
-  if (own === zero) closeness.fill(0.5);
-  else if (zero !== undefined) closeness[zero] = 0.5;
-  closeness[own] = 1;
-  for (const copy of copies) closeness[copy] = closeness[firstEqual[copy]];
+  if (own === zero) row.fill(0.5);
+  else if (zero !== undefined) row[zero] = 0.5;
+  row[own] = 1;
+  for (const copy of copies) row[copy] = row[firstEqual[copy]];
 }
 
 /** The samples closest to one, the closest first, and how close they are. */
@@ -164,44 +162,32 @@ function knnWeights(features: FeatureRows, indices: Int32Array, symmetrize: bool
 
 async function linearWeights({ scales, rows }: FeatureRows, gram: GramRows): Promise<Float> {
   const weights = await gram(0, rows);
-  const cosines = new Float64Array(rows);
   for (let i = 0; i < rows; i++) {
     const row = weights.subarray(i * rows, (i + 1) * rows);
-    cosines.set(row);
-    for (let j = 0; j < rows; j++) cosines[j] *= scales[i] * scales[j];
-    row.set(cosines);
+    const scale = scales[i];
+    for (let j = 0; j < rows; j++) row[j] *= scale * scales[j];
   }
   return weights;
 }
 
-/** exp(-d² / 2σ²), σ being the mean distance to the k-th nearest. With σ = 0: 1 for equal features, else 0. */
-async function rbfWeights(features: FeatureRows, gram: GramRows, k: number): Promise<Float> {
+/** σ is the mean distance to the k-th nearest. With σ = 0, equal features have the weight 1, and others 0. */
+async function gaussianAffinity(features: FeatureRows, gram: GramRows, k: number): Promise<AffinityMatrix> {
   const { rows } = features;
-  if (rows === 1) return squareLike(features);
-  const weights = await gram(0, rows);
-  const closeness = new Float64Array(rows);
+  if (rows === 1) return { form: 'dense', weights: squareLike(features) };
+  const closeness = await gram(0, rows);
   const others = Math.min(k, rows) - 1;
   const nearest = { indices: new Int32Array(others), closeness: new Float64Array(others) };
   const ones = new Float64Array(rows).fill(1);
-  const equal = nearlyOne(weights);
+  const equal = nearlyOne(closeness);
   let sigma = 0;
   for (let i = 0; i < rows; i++) {
-    const row = weights.subarray(i * rows, (i + 1) * rows);
-    writeCloseness(features, i, row, closeness);
-    selectNearest(closeness, ones, 1, equal, i, nearest);
+    const row = closeness.subarray(i * rows, (i + 1) * rows);
+    toCloseness(features, i, row);
+    selectNearest(row, ones, 1, equal, i, nearest);
     sigma += Math.sqrt(2 - 2 * (nearest.closeness.at(-1) ?? 1)) / rows;
-    row.set(closeness);
   }
-  for (let i = 0; i < rows; i++) {
-    const row = weights.subarray(i * rows, (i + 1) * rows);
-    closeness.set(row);
-    for (let j = 0; j < rows; j++) {
-      // Equal features are apart from the rule, which has 0 / 0 for them where σ is 0.
-      closeness[j] = closeness[j] >= 1 ? 1 : Math.exp((closeness[j] - 1) / (sigma * sigma));
-    }
-    row.set(closeness);
-  }
-  return weights;
+  if (sigma > 0) return { form: 'gaussian', closeness, sigma };
+  return { form: 'dense', weights: closeness.map((close: number) => (close >= 1 ? 1 : 0)) };
 }
 
 function squareLike({ data, rows }: FeatureRows): Float {

@@ -21,15 +21,18 @@ export function gramModel(precision: Precision): Uint8Array {
   return encodeModel(graph);
 }
 
-/** How the graph gets λ W: as a matrix, as the neighbours of each sample where λ is 1, or as neighbours and λ. */
-export type PullForm = 'dense' | 'neighbours' | 'weighted-neighbours';
+/**
+ * How the graph gets λ W: as a matrix, as the closeness that a Gaussian is taken of, as the neighbours of each sample
+ * where λ is 1, or as neighbours and λ.
+ */
+export type PullForm = 'dense' | 'gaussian' | 'neighbours' | 'weighted-neighbours';
 
 /**
  * An ONNX model of LAME's concave-convex procedure (Boudiaf et al., CVPR 2022): start at
  * Z = softmax(-u), repeat P = λ W Z, Z = softmax(-u + P) until the energy settles.
  *
- * Inputs: `probabilities [N, K]`; by `form`, λ W as `weights [N, N]`, or W as `neighbours [k, N]` int32, with
- * `lambda []` or without; `max_steps []` int64; `noise []` float64, a move of the energy that rounding alone can make.
+ * Inputs: `probabilities [N, K]`; by `form`, λ W as `weights [N, N]`, or W as `closeness [N, N]` with `sharpness []`,
+ * 1/σ², and `lambda []`, or W as `neighbours [k, N]` int32, with `lambda []` or without; `max_steps []` int64; `noise []` float64, a move of the energy that rounding alone can make.
  *
  * Outputs: `assignments [N, K]`, `energy []` float64, `iterations []` int64.
  */
@@ -37,6 +40,7 @@ export function fixedPointModel(form: PullForm, precision: Precision): Uint8Arra
   const graph = new GraphBuilder('lame');
   graph.input('probabilities', precision, ['N', 'K']);
   if (form === 'dense') graph.input('weights', precision, ['N', 'N']);
+  else if (form === 'gaussian') addGaussian(graph, precision);
   else graph.input('neighbours', 'int32', ['k', 'N']);
   if (form === 'weighted-neighbours') graph.input('lambda', precision, []);
   graph.input('max_steps', 'int64', []);
@@ -59,6 +63,16 @@ export function fixedPointModel(form: PullForm, precision: Precision): Uint8Arra
   return encodeModel(graph);
 }
 
+/** λ exp((c - 1) / σ²), as `weights`. */
+function addGaussian(graph: GraphBuilder, precision: Precision): void {
+  graph.input('closeness', precision, ['N', 'N']);
+  graph.input('sharpness', precision, []);
+  graph.input('lambda', precision, []);
+  const one = graph.constant(scalar(precision, 1));
+  const exponents = graph.node('Mul', [graph.node('Sub', ['closeness', one]), 'sharpness']);
+  graph.node('Mul', [graph.node('Exp', [exponents]), 'lambda'], {}, 'weights');
+}
+
 /** One pass of the loop; it reads `logits`, λ and W from the graph around it. */
 function stepGraph(form: PullForm, precision: Precision): GraphBuilder {
   const graph = new GraphBuilder('step');
@@ -69,7 +83,7 @@ function stepGraph(form: PullForm, precision: Precision): GraphBuilder {
   graph.input('iterations_before', 'int64', []);
   const one = graph.constant(integer(1));
   const exponent =
-    form === 'dense'
+    form === 'dense' || form === 'gaussian'
       ? graph.node('Gemm', ['weights', 'assignments_before', 'logits'])
       : addNeighbours(graph, form, precision);
   graph.node('Softmax', [exponent], { axis: { int: -1 } }, 'assignments_next');

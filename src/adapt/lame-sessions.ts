@@ -70,18 +70,15 @@ export async function runFixedPoint(
   { lambda, maxSteps, providers }: FixedPointOptions,
 ): Promise<FixedPoint> {
   const precision = precisionOf(probabilities);
+  const rows = rowsOf(affinity);
   const { form } = affinity;
-  const rows = form === 'dense' ? Math.sqrt(affinity.weights.length) : affinity.indices.length / affinity.k;
   const pull = form === 'neighbours' && lambda !== 1 ? 'weighted-neighbours' : form;
   const threads = probabilities.length <= SMALL_BATCH ? 1 : undefined;
   const model = (): Uint8Array => fixedPointModel(pull, precision);
   const session = await sessionFor(pull, { precision, threads, providers }, model);
   const { assignments, iterations, energy } = await session.run({
     probabilities: floatTensor(probabilities, [rows, probabilities.length / rows]),
-    ...(form === 'dense'
-      ? { weights: floatTensor(scaled(affinity.weights, lambda), [rows, rows]) }
-      : { neighbours: new Tensor('int32', affinity.indices, [affinity.k, rows]) }),
-    ...(pull === 'weighted-neighbours' ? { lambda: floatTensor(numberLike(probabilities, lambda), []) } : {}),
+    ...pullInputs(affinity, rows, lambda, (value) => floatTensor(numberLike(probabilities, value), [])),
     max_steps: new Tensor('int64', BigInt64Array.of(BigInt(maxSteps)), []),
     noise: floatTensor(Float64Array.of(energyNoise(precision, rows)), []),
   });
@@ -99,6 +96,40 @@ export async function runFixedPoint(
  */
 export function energyNoise(precision: Precision, rows: number): number {
   return precision === 'float64' ? 0 : FLOAT32_NOISE * Math.sqrt(rows);
+}
+
+function rowsOf(affinity: AffinityMatrix): number {
+  switch (affinity.form) {
+    case 'neighbours':
+      return affinity.indices.length / affinity.k;
+    case 'gaussian':
+      return Math.sqrt(affinity.closeness.length);
+    case 'dense':
+      return Math.sqrt(affinity.weights.length);
+  }
+}
+
+/** What the graph is told of λ W; `scalar` makes a tensor in its precision. */
+function pullInputs(
+  affinity: AffinityMatrix,
+  rows: number,
+  lambda: number,
+  scalar: (value: number) => Tensor,
+): Record<string, Tensor> {
+  switch (affinity.form) {
+    case 'neighbours': {
+      const neighbours = new Tensor('int32', affinity.indices, [affinity.k, rows]);
+      return lambda === 1 ? { neighbours } : { neighbours, lambda: scalar(lambda) };
+    }
+    case 'gaussian':
+      return {
+        closeness: floatTensor(affinity.closeness, [rows, rows]),
+        sharpness: scalar(1 / affinity.sigma ** 2),
+        lambda: scalar(lambda),
+      };
+    case 'dense':
+      return { weights: floatTensor(scaled(affinity.weights, lambda), [rows, rows]) };
+  }
 }
 
 function numberLike(values: Float, value: number): Float {

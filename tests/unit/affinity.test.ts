@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { buildAffinity, type AffinityMatrix, type AffinityOptions } from '#ballast/adapt/affinity.js';
-import { measureRows, type Precision, type FeatureRows } from '#ballast/adapt/feature-rows.js';
+import { measureRows, type FeatureRows, type Float, type Precision } from '#ballast/adapt/feature-rows.js';
 import type { Matrix } from '#ballast/runtime/tensor.js';
 import { wideSet } from './lame-golden.js';
 
@@ -42,15 +42,21 @@ async function affinityOf(
   );
 }
 
+function denseOf(affinity: AffinityMatrix): Float {
+  if (affinity.form === 'neighbours') throw new Error('wanted a dense affinity');
+  if (affinity.form === 'dense') return affinity.weights;
+  const { closeness, sigma } = affinity;
+  return closeness.map((close: number) => Math.exp((close - 1) / sigma ** 2));
+}
+
 async function weightsOf(
   features: Matrix,
   options: Partial<AffinityOptions>,
   error?: number,
 ): Promise<number[][]> {
-  const affinity = await affinityOf(features, options, { error: error ?? 0, form: 'dense' });
-  if (affinity.form !== 'dense') throw new Error('wanted a dense affinity');
+  const weights = denseOf(await affinityOf(features, options, { error: error ?? 0, form: 'dense' }));
   const { rows } = features;
-  return Array.from({ length: rows }, (_, i) => [...affinity.weights.subarray(i * rows, (i + 1) * rows)]);
+  return Array.from({ length: rows }, (_, i) => [...weights.subarray(i * rows, (i + 1) * rows)]);
 }
 
 describe('kNN', () => {
