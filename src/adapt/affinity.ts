@@ -65,32 +65,21 @@ export async function buildAffinity(
 }
 
 async function nearestNeighbours(features: FeatureRows, gram: GramRows, k: number): Promise<Int32Array> {
-  const { rows, scales, copies, zero } = features;
+  const { rows } = features;
   const indices = new Int32Array(k * rows);
   const nearest = { indices: new Int32Array(k), closeness: new Float64Array(k) };
-  const ones = new Float64Array(rows).fill(1);
-  const isPlain = copies.length === 0 && zero === undefined;
   const block = Math.max(1, Math.floor(GRAM_BLOCK / rows));
   for (let start = 0; start < rows; start += block) {
     const count = Math.min(block, rows - start);
     const products = await gram(start, count);
-    const equal = nearlyOne(products);
     for (let i = start; i < start + count; i++) {
       const row = products.subarray((i - start) * rows, (i - start + 1) * rows);
-      if (isPlain) selectNearest(row, scales, scales[i], equal, i, nearest);
-      else {
-        toCloseness(features, i, row);
-        selectNearest(row, ones, 1, equal, i, nearest);
-      }
+      toCloseness(features, i, row);
+      selectNearest(row, i, nearest);
       for (let place = 0; place < k; place++) indices[place * rows + i] = nearest.indices[place];
     }
   }
   return indices;
-}
-
-/** The cosine from which rows count as equal. */
-function nearlyOne(products: Float): number {
-  return products instanceof Float64Array ? 1 - ROUNDING.float64 : 1 - ROUNDING.float32;
 }
 
 /**
@@ -98,7 +87,7 @@ function nearlyOne(products: Float): number {
  * would hide that rows are equal, and so that copies of a row tie.
  */
 function toCloseness({ scales, firstEqual, copies, zero }: FeatureRows, i: number, row: Float): void {
-  const equal = nearlyOne(row);
+  const equal = row instanceof Float64Array ? 1 - ROUNDING.float64 : 1 - ROUNDING.float32;
   const own = firstEqual[i];
   const scale = scales[i];
   for (let j = 0; j < row.length; j++) {
@@ -117,24 +106,14 @@ interface Nearest {
   readonly closeness: Float64Array;
 }
 
-/** Finds the samples closest to one among all, whose closeness is their product by both scales. */
-function selectNearest(
-  products: Float,
-  scales: Float64Array,
-  scale: number,
-  equal: number,
-  self: number,
-  { indices, closeness }: Nearest,
-): void {
+function selectNearest(all: Float, self: number, { indices, closeness }: Nearest): void {
   const last = closeness.length - 1;
   if (last < 0) return;
   closeness.fill(-Infinity);
   let least = -Infinity;
-  for (let j = 0; j < scales.length; j++) {
-    const cosine = products[j] * scale * scales[j];
-    if (cosine <= least || j === self) continue;
-    const close = cosine > equal ? 1 : cosine;
-    if (close <= least) continue;
+  for (let j = 0; j < all.length; j++) {
+    const close = all[j];
+    if (close <= least || j === self) continue;
     let place = last;
     while (place > 0 && closeness[place - 1] < close) {
       closeness[place] = closeness[place - 1];
@@ -177,13 +156,11 @@ async function gaussianAffinity(features: FeatureRows, gram: GramRows, k: number
   const closeness = await gram(0, rows);
   const others = Math.min(k, rows) - 1;
   const nearest = { indices: new Int32Array(others), closeness: new Float64Array(others) };
-  const ones = new Float64Array(rows).fill(1);
-  const equal = nearlyOne(closeness);
   let sigma = 0;
   for (let i = 0; i < rows; i++) {
     const row = closeness.subarray(i * rows, (i + 1) * rows);
     toCloseness(features, i, row);
-    selectNearest(row, ones, 1, equal, i, nearest);
+    selectNearest(row, i, nearest);
     sigma += Math.sqrt(2 - 2 * (nearest.closeness.at(-1) ?? 1)) / rows;
   }
   if (sigma > 0) return { form: 'gaussian', closeness, sigma };

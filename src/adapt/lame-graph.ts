@@ -32,7 +32,8 @@ export type PullForm = 'dense' | 'gaussian' | 'neighbours' | 'weighted-neighbour
  * Z = softmax(-u), repeat P = λ W Z, Z = softmax(-u + P) until the energy settles.
  *
  * Inputs: `probabilities [N, K]`; by `form`, λ W as `weights [N, N]`, or W as `closeness [N, N]` with `sharpness []`,
- * 1/σ², and `lambda []`, or W as `neighbours [k, N]` int32, with `lambda []` or without; `max_steps []` int64; `noise []` float64, a move of the energy that rounding alone can make.
+ * 1/σ², and `lambda []`, or W as `neighbours [k, N]` int32, with `lambda []` or without; `max_steps []` int64;
+ * `noise []` float64, a move of the energy that rounding alone can make.
  *
  * Outputs: `assignments [N, K]`, `energy []` float64, `iterations []` int64.
  */

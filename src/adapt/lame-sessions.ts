@@ -39,7 +39,7 @@ interface SessionKind {
   readonly providers: readonly Provider[];
 }
 
-/** There are at most sixteen to a provider list; they stay, since making a session takes milliseconds. */
+/** There are at most twenty to a provider list; they stay, since making a session takes milliseconds. */
 const sessions = new Map<string, Promise<InferenceSession>>();
 
 /**

@@ -36,7 +36,7 @@ export async function prepareModel(
   const model =
     modulate.length === 0
       ? exposeTensors(view, expose, { reuse: true })
-      : (await modulation()).insertModulation(own, { layers: modulate, expose }).model;
+      : await modulated(own, expose, modulate);
   if (model === own) return { model: path, sessionOptions: {} };
   if (external.length === 0) return { model, sessionOptions: {} };
   const folder = dirname(resolve(path));
@@ -46,7 +46,12 @@ export async function prepareModel(
   };
 }
 
-/** Loaded where it is needed: every inference worker loads its own modules, and few models are modulated. */
-function modulation(): Promise<typeof import('./insert-modulation.js')> {
-  return import('./insert-modulation.js');
+/** Its modules are loaded here alone: every inference worker loads its own, and few models are modulated. */
+async function modulated(
+  model: Uint8Array,
+  expose: readonly string[],
+  layers: readonly string[],
+): Promise<Uint8Array> {
+  const { insertModulation } = await import('./insert-modulation.js');
+  return insertModulation(model, { layers, expose }).model;
 }
