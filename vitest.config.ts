@@ -4,6 +4,7 @@ export default defineConfig({
   test: {
     testTimeout: 30_000,
     hookTimeout: 60_000,
+    restoreMocks: true,
     // The build is plain JavaScript: Node loads it faster than vite does.
     server: { deps: { external: [/\/dist\//] } },
     // No file changes anything outside of what it makes itself, so that one process may run many.
