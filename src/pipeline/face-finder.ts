@@ -26,7 +26,7 @@ export interface FinderOptions {
   readonly providers: readonly ProviderChoice[];
   readonly plan: ThreadPlan;
   readonly warmUpMs: number | undefined;
-  readonly onReplaced: (reason: string) => void;
+  readonly onWorkerLost: (reason: string) => void;
 }
 
 /** Finds faces with their landmarks, in workers of its own. */
@@ -56,7 +56,7 @@ export class FaceFinder {
    * @throws BallastError invalid-model where it is no face detector whose outputs are known
    */
   static async open(file: string, config: FacesConfig, options: FinderOptions): Promise<FaceFinder> {
-    const { providers, plan, warmUpMs, onReplaced } = options;
+    const { providers, plan, warmUpMs, onWorkerLost } = options;
     const size = Math.ceil(config.sizes[0] / STRIDE) * STRIDE;
     const workers = await InferenceWorkers.start(
       {
@@ -64,7 +64,7 @@ export class FaceFinder {
         warmUp: { maxBatchSize: 1, sampleShapes: {}, budgetMs: warmUpMs },
       },
       plan,
-      onReplaced,
+      onWorkerLost,
     );
     try {
       const { inputs, outputs } = workers.info;

@@ -47,7 +47,7 @@ export interface RunnerHost {
   readonly remoteHosts: readonly string[];
   /** Told of every picture that a remote classifier is asked about. */
   readonly onRemoteQueries: (pictures: number) => void;
-  readonly onReplaced: (reason: string) => void;
+  readonly onWorkerLost: (reason: string) => void;
 }
 
 /**
@@ -123,7 +123,7 @@ async function openLocal(definition: ModelDefinition, host: RunnerHost): Promise
       },
     },
     plan,
-    host.onReplaced,
+    host.onWorkerLost,
   );
   return {
     runner: workers,

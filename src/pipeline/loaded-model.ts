@@ -98,14 +98,14 @@ export class LoadedModel implements ServedModel {
     const begin = performance.now();
     const { config, name, version } = definition;
     const log = host.log.child({ model: name, version });
-    const onReplaced = (reason: string): void => {
-      log.error({ reason }, 'an inference worker died and was replaced');
+    const onWorkerLost = (reason: string): void => {
+      log.error({ reason }, 'an inference worker is missing');
     };
     const onRemoteQueries = (pictures: number): void => {
       host.observer.promptQueries(name, 'serve', pictures);
     };
     const providers = config.providers ?? host.providers;
-    const forward = await openForwardRunner(definition, { ...host, providers, onReplaced, onRemoteQueries });
+    const forward = await openForwardRunner(definition, { ...host, providers, onWorkerLost, onRemoteQueries });
     const { tensors, files, batching, mixture, modulation, voter, provider, failures, plan } = forward;
     const labels = labelsOf(definition, forward.classes);
     const opened: { close(): Promise<void> }[] = [forward];
@@ -113,12 +113,12 @@ export class LoadedModel implements ServedModel {
       await Promise.all(opened.map((part) => part.close()));
       throw error;
     };
-    const prompter = await openPrompter(definition, forward, host, onReplaced).catch(orClose);
+    const prompter = await openPrompter(definition, forward, host, onWorkerLost).catch(orClose);
     if (prompter !== undefined) opened.push(prompter);
     const fit = await Promise.resolve()
       .then(() => deepfakeOf(config, labels, imagesAmong(files)))
       .catch(orClose);
-    const finder = await openFinder(definition, host, onReplaced).catch(orClose);
+    const finder = await openFinder(definition, host, onWorkerLost).catch(orClose);
     if (finder !== undefined) opened.push(finder);
     const reference = await referenceOf(definition, tensors, forward.outputs).catch(orClose);
     if (config.lame !== undefined && config.lame.scope !== 'off') await warmLame(config.lame);
@@ -306,7 +306,7 @@ async function openPrompter(
   definition: ModelDefinition,
   { files, batching }: ForwardRunner,
   host: ModelHost,
-  onReplaced: (reason: string) => void,
+  onWorkerLost: (reason: string) => void,
 ): Promise<Prompter | undefined> {
   if (definition.config.prompt === undefined) return undefined;
   const providers = definition.config.providers ?? host.providers;
@@ -316,13 +316,13 @@ async function openPrompter(
     modelBytes: await totalBytes([coordinator]),
     onCpu: providersToTry(providers)[0] === 'cpu',
   });
-  return Prompter.open(definition, imagesAmong(files), { ...host, providers, plan, batching, onReplaced });
+  return Prompter.open(definition, imagesAmong(files), { ...host, providers, plan, batching, onWorkerLost });
 }
 
 async function openFinder(
   { config, files }: ModelDefinition,
   host: ModelHost,
-  onReplaced: (reason: string) => void,
+  onWorkerLost: (reason: string) => void,
 ): Promise<FaceFinder | undefined> {
   if (config.faces === undefined || files.faces === undefined) return undefined;
   const providers = config.providers ?? host.providers;
@@ -331,5 +331,5 @@ async function openFinder(
     modelBytes: await totalBytes([files.faces]),
     onCpu: providersToTry(providers)[0] === 'cpu',
   });
-  return FaceFinder.open(files.faces, config.faces, { ...host, providers, plan, onReplaced });
+  return FaceFinder.open(files.faces, config.faces, { ...host, providers, plan, onWorkerLost });
 }

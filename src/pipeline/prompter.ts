@@ -22,7 +22,7 @@ export interface PrompterOptions {
   readonly plan: ThreadPlan;
   readonly batching: Batching;
   readonly warmUpMs: number | undefined;
-  readonly onReplaced: (reason: string) => void;
+  readonly onWorkerLost: (reason: string) => void;
 }
 
 /** Draws a model's prompts, in workers of its own, so that a prompt serves a remote classifier as well. */
@@ -76,7 +76,7 @@ export class Prompter {
         },
       },
       options.plan,
-      options.onReplaced,
+      options.onWorkerLost,
     );
     // The batches and queues that metrics tell of are the classifier's.
     const batcher = new Batcher(name, workers, options.batching, UNOBSERVED);

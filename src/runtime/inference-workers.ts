@@ -1,10 +1,11 @@
 import { Worker } from 'node:worker_threads';
-import { BallastError, type ErrorCode } from '../errors.js';
+import { BallastError, messageOf, type ErrorCode } from '../errors.js';
 import type { EnsembleSpec } from './ensemble.js';
 import { LonePass } from './lone-pass.js';
 import type { VoteRequest } from './noisy-votes.js';
 import type { Provider } from './providers.js';
 import { nameOf, refusedInput } from './session.js';
+import { StartOrder } from './start-order.js';
 import { buffersOf, type TensorMap, type TensorSpec } from './tensor.js';
 import { BETWEEN_LAYERS, BETWEEN_REQUESTS, type ThreadPlan } from './thread-plan.js';
 import type { WarmPass, WarmUp } from './warm-up.js';
@@ -60,6 +61,9 @@ interface Pending {
   readonly reject: (error: BallastError) => void;
 }
 
+/** Of all models of this process. */
+const startOrder = new StartOrder();
+
 /**
  * The threads that hold one model. `session.run` holds its thread for the whole inference, so only what takes no time
  * worth speaking of runs in the main thread: see LonePass. A worker that dies fails its own batches alone and is
@@ -73,46 +77,53 @@ export class InferenceWorkers {
   /** Takes lone samples from it, where they are fast. */
   private lonePass: LonePass | undefined;
   private closed = false;
+  /** The worker that starts while others serve. */
+  private starting: Promise<void> | undefined;
+  private othersStarted = Promise.resolve();
 
-  private constructor(private readonly onReplaced: (reason: string) => void) {}
+  private constructor(
+    /** Workers that run batches side by side, once all have started. */
+    readonly count: number,
+    private readonly onWorkerLost: (reason: string) => void,
+  ) {}
 
   /**
-   * Starts the workers and waits until each has its model loaded and warm.
+   * Starts the workers, and waits until one has its model loaded and warm: it serves while the others start.
    * @param model - the model and how it runs
    * @param plan - how many workers, and their threads
-   * @param onReplaced - told when a worker died and another took its place
+   * @param onWorkerLost - told, in a sentence, when a worker died and is being replaced, or cannot be started
    * @throws BallastError invalid-model or unavailable where the model cannot be loaded
    */
   static async start(
     model: ModelSpec,
     plan: ThreadPlan,
-    onReplaced: (reason: string) => void = () => undefined,
+    onWorkerLost: (reason: string) => void = () => undefined,
   ): Promise<InferenceWorkers> {
-    const pool = new InferenceWorkers(onReplaced);
+    const pool = new InferenceWorkers(plan.workers, onWorkerLost);
     const spec = { ...model, threads: plan.threads, spinMicroseconds: BETWEEN_LAYERS };
     const aloneSpec = { ...model, threads: plan.alone ?? 0, spinMicroseconds: BETWEEN_REQUESTS };
     try {
-      // One after another, since each warms its model on the same cores.
-      for (let i = 0; i < plan.workers; i++) await pool.startWorker(spec, pool.beside, i);
-      if (plan.alone !== undefined) {
+      await startOrder.first(async () => {
+        if (plan.alone === undefined) return pool.startWorker(spec, pool.beside, 0);
         await pool.startWorker(aloneSpec, pool.alone, 0);
         pool.lonePass = await LonePass.open(aloneSpec, model.warmUp, pool.alone[0].info.warmPass);
-      }
+      });
     } catch (error) {
       await pool.close();
       throw error;
     }
+    pool.othersStarted = pool.startOthers(spec);
     return pool;
   }
 
   /** Inputs, outputs and provider of the model. */
   get info(): SessionInfo {
-    return this.beside[0].info;
+    return (this.alone[0] ?? this.beside[0]).info;
   }
 
-  /** Workers that run batches side by side. */
-  get count(): number {
-    return this.beside.length;
+  /** Resolves when every worker has started, or could not. */
+  get complete(): Promise<void> {
+    return this.othersStarted;
   }
 
   /**
@@ -143,23 +154,41 @@ export class InferenceWorkers {
     this.closed = true;
     await Promise.all([...this.beside, ...this.alone].map((worker) => worker.terminate()));
     await this.lonePass?.close();
+    await this.starting?.catch(() => undefined);
   }
 
   private leastBusy(): InferenceWorker {
-    return this.beside.reduce((one, other) => (other.load < one.load ? other : one));
+    const started = this.beside.length > 0 ? this.beside : this.alone;
+    return started.reduce((one, other) => (other.load < one.load ? other : one));
+  }
+
+  private async startOthers(spec: WorkerSpec): Promise<void> {
+    try {
+      for (let place = this.beside.length; place < this.count; place++) {
+        await startOrder.other(async () => {
+          if (!this.closed) await (this.starting = this.startWorker(spec, this.beside, place));
+        });
+      }
+    } catch (error) {
+      this.cannotStart(error);
+    }
   }
 
   /** Starts the worker of a place, and another whenever it dies. */
   private async startWorker(spec: WorkerSpec, places: InferenceWorker[], place: number): Promise<void> {
     const worker = await InferenceWorker.start(spec, (reason) => {
       if (this.closed) return;
-      this.onReplaced(reason);
+      this.onWorkerLost(`It died (${reason}) and is being replaced.`);
       this.startWorker(spec, places, place).catch((error: unknown) => {
-        this.onReplaced(`and it cannot be started again: ${String(error)}`);
+        this.cannotStart(error);
       });
     });
     if (this.closed) await worker.terminate();
     else places[place] = worker;
+  }
+
+  private cannotStart(error: unknown): void {
+    if (!this.closed) this.onWorkerLost(`It cannot be started: ${messageOf(error)}`);
   }
 }
 

@@ -22,6 +22,7 @@ const pools: InferenceWorkers[] = [];
 async function start(...args: Parameters<typeof InferenceWorkers.start>): Promise<InferenceWorkers> {
   const pool = await InferenceWorkers.start(...args);
   pools.push(pool);
+  await pool.complete;
   return pool;
 }
 
@@ -135,6 +136,32 @@ describe('InferenceWorkers', () => {
     await expect(pool.run(slow(1n), ['OUTPUT'])).resolves.toMatchObject({
       outputs: { OUTPUT: { dims: [1, 16] } },
     });
+  });
+
+  it('serves with its first worker while the others start', async () => {
+    const pool = await InferenceWorkers.start(spec('slow.onnx'), { workers: 2, threads: 1, alone: 1 });
+    pools.push(pool);
+    const { beside, alone } = pool as unknown as Record<'beside' | 'alone', { load: number }[]>;
+    expect([beside.length, alone.length]).toEqual([0, 1]);
+    const runs = [pool.run(slow(1n), ['OUTPUT']), pool.run(slow(1n), ['OUTPUT'])];
+    expect(alone[0].load).toBe(2);
+    await expect(Promise.all(runs)).resolves.toHaveLength(2);
+    await pool.complete;
+    expect(beside.map(({ load }) => load)).toEqual([0, 0]);
+  });
+
+  it('can be closed while workers start', async () => {
+    const lost: string[] = [];
+    const pool = await InferenceWorkers.start(
+      spec('slow.onnx'),
+      { workers: 3, threads: 1, alone: undefined },
+      (reason) => lost.push(reason),
+    );
+    await pool.close();
+    await pool.complete;
+    const { beside } = pool as unknown as { beside: unknown[] };
+    expect(beside).toHaveLength(1);
+    expect(lost).toEqual([]);
   });
 
   it('runs a lone batch on the worker for those, and what comes beside it on the others', async () => {
