@@ -1,5 +1,6 @@
 import { parentPort } from 'node:worker_threads';
 import { BallastError, messageOf, type ErrorCode } from '../errors.js';
+import { BEHIND_THE_MAIN_THREAD, lowerThreadPriority } from '../runtime/thread-priority.js';
 import type { FixedPoint } from './lame-sessions.js';
 import { solveLame, type LameProblem } from './lame-solver.js';
 
@@ -16,6 +17,8 @@ export type LameReply =
 
 const port = parentPort;
 if (port === null) throw new Error('lame-worker.js runs as a worker thread only.');
+
+lowerThreadPriority(BEHIND_THE_MAIN_THREAD);
 
 // One problem at a time: side by side they would share the same cores and hold the memory of all.
 let last = Promise.resolve();

@@ -8,12 +8,8 @@ import { Ensemble } from './ensemble.js';
 import type { FromWorker, ToWorker, WorkerSpec } from './inference-workers.js';
 import { countNoisyVotes } from './noisy-votes.js';
 import { buffersOf } from './tensor.js';
-import { lowerThreadPriority } from './thread-priority.js';
+import { BEHIND_THE_MAIN_THREAD, lowerThreadPriority } from './thread-priority.js';
 import { warmUp } from './warm-up.js';
-
-// While the network runs on every core, the main thread still gets one at once: to answer probes, and to prepare the
-// next batches, for which workers would wait much longer than they take.
-const BEHIND_THE_MAIN_THREAD = 5;
 
 const port = parentPort!;
 

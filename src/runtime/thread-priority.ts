@@ -3,6 +3,12 @@ import { setPriority } from 'node:os';
 import { basename } from 'node:path';
 
 /**
+ * For threads that calculate on every core: the main thread still gets one at once, to answer probes, and to prepare
+ * the next batches, for which they would wait much longer than it takes.
+ */
+export const BEHIND_THE_MAIN_THREAD = 5;
+
+/**
  * Gives this thread, and those that it starts from now on, a lower priority than the main thread's, on Linux, which
  * keeps one for each thread by its own number. Elsewhere nothing changes.
  * @param nice - from 1, hardly lower, to 19: runs where nothing else wants the core
