@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import type { z } from 'zod';
 import { deepfakeResponseSchema } from '#ballast/server/deepfake-schemas.js';
 import { drawnFaces, type DrawnFace } from './support/drawn-faces.js';
@@ -29,14 +29,14 @@ describe.skipIf(missing)('POST /v1/deepfake with a video', { timeout: 60_000 }, 
     uploads = join(folder, 'uploads');
     await mkdir(uploads);
     // Where the server, which runs in this process, keeps uploads: other tests have theirs elsewhere.
-    process.env['TMPDIR'] = uploads;
+    vi.stubEnv('TMPDIR', uploads);
     const models = await mkdtemp(join(tmpdir(), 'ballast-deepfake-'));
     await cp(source, join(models, 'deepfake'), { recursive: true });
     server = await serveFolder(models, { maxVideoMb: 20, maxVideos: 1, maxVideoSeconds: 600 });
   }, 60_000);
   afterAll(async () => {
     await server.close();
-    delete process.env['TMPDIR'];
+    vi.unstubAllEnvs();
     await rm(folder, { recursive: true, force: true });
   });
 
