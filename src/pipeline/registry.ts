@@ -244,7 +244,7 @@ async function versionsOf(directory: string, name: string): Promise<Entry[]> {
 }
 
 function unknownModel(name: string, known: readonly string[]): BallastError {
-  const list = known.length === 0 ? 'no model is loaded' : `the models are ${known.join(', ')}`;
+  const list = known.length === 0 ? 'no model is loaded' : `the models are ${[...known].sort().join(', ')}`;
   const shown = name.length > 100 ? `${name.slice(0, 100)}…` : name;
   return new BallastError('unknown-model', `There is no model "${shown}"; ${list}.`);
 }

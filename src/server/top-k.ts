@@ -2,7 +2,7 @@
 const SMALL_K = 32;
 
 /**
- * The k greatest elements of a row, greatest first; of equal ones the first.
+ * The k greatest elements of a row, greatest first; of equal ones the first, and NaN after all numbers.
  * @param data - row-major elements
  * @param begin - where the row begins
  * @param length - elements in the row
@@ -18,9 +18,9 @@ function insertTop(data: ArrayLike<number>, begin: number, length: number, count
   const best: number[] = [];
   for (let index = 0; index < length; index++) {
     const value = data[begin + index];
-    if (best.length === count && value <= data[begin + best[count - 1]]) continue;
+    if (best.length === count && !isAbove(value, data[begin + best[count - 1]])) continue;
     let place = best.length === count ? count - 1 : best.length;
-    while (place > 0 && value > data[begin + best[place - 1]]) {
+    while (place > 0 && isAbove(value, data[begin + best[place - 1]])) {
       best[place] = best[place - 1]!;
       place--;
     }
@@ -31,7 +31,15 @@ function insertTop(data: ArrayLike<number>, begin: number, length: number, count
 
 function sortTop(data: ArrayLike<number>, begin: number, length: number, count: number): number[] {
   const indices = Array.from({ length }, (_, index) => index);
-  indices.sort((a, b) => data[begin + b] - data[begin + a] || a - b);
+  indices.sort((a, b) => {
+    const [one, other] = [data[begin + a], data[begin + b]];
+    if (isAbove(one, other)) return -1;
+    return isAbove(other, one) ? 1 : a - b;
+  });
   indices.length = count;
   return indices;
+}
+
+function isAbove(value: number, other: number): boolean {
+  return value > other || (Number.isNaN(other) && !Number.isNaN(value));
 }

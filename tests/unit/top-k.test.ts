@@ -13,4 +13,16 @@ describe('topIndices', () => {
       }),
     );
   });
+
+  it('sorts NaN behind all numbers, whatever k', () => {
+    const rows = fc.array(fc.constantFrom(NaN, -Infinity, 0, 0.5, 1), { minLength: 1, maxLength: 80 });
+    fc.assert(
+      fc.property(rows, fc.integer({ min: 1, max: 100 }), (row, k) => {
+        const numbers = row.flatMap((value, i) => (Number.isNaN(value) ? [] : [i]));
+        const others = row.flatMap((value, i) => (Number.isNaN(value) ? [i] : []));
+        const sorted = numbers.toSorted((a, b) => row[b] - row[a] || a - b);
+        expect(topIndices(row, 0, row.length, k)).toEqual([...sorted, ...others].slice(0, k));
+      }),
+    );
+  });
 });

@@ -4,6 +4,9 @@ import type { DatatypeInfo } from './datatypes.js';
 
 const utf8 = new TextDecoder('utf-8', { fatal: true });
 
+/** What no string may hold, since the model would get the part before it. */
+export const ZERO_CHARACTER = 'a zero character, at which onnxruntime-node ends a string';
+
 /**
  * Reads a tensor that came as bytes: little-endian, row-major; BYTES as a 32-bit length before each element.
  * @param tensor - the input's name, for errors
@@ -88,6 +91,12 @@ function readStrings(tensor: string, bytes: Uint8Array, count: number): string[]
       strings.push(utf8.decode(bytes.subarray(begin, end)));
     } catch {
       throw new BallastError('invalid-input', `Input "${tensor}", element ${strings.length}: not UTF-8.`);
+    }
+    if (strings.at(-1)!.includes('\0')) {
+      throw new BallastError(
+        'invalid-input',
+        `Input "${tensor}", element ${strings.length - 1}, holds ${ZERO_CHARACTER}.`,
+      );
     }
     offset = end;
   }

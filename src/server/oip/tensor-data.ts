@@ -1,6 +1,7 @@
 import { setFloat16 } from '@petamoriken/float16';
 import { BallastError } from '../../errors.js';
 import type { TensorData } from '../../runtime/tensor.js';
+import { ZERO_CHARACTER } from './binary-data.js';
 import type { DatatypeInfo } from './datatypes.js';
 
 /** Which values of a tensor in JSON are wrong, and why. */
@@ -93,6 +94,7 @@ export function readJsonData(
 function readStrings(tensor: string, values: readonly unknown[]): string[] {
   return values.map((value, i) => {
     if (typeof value !== 'string') throw wrong(tensor, i, value, 'is no BYTES, a string');
+    if (value.includes('\0')) throw wrong(tensor, i, value, `holds ${ZERO_CHARACTER}`);
     return value;
   });
 }
