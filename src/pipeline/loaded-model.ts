@@ -105,7 +105,12 @@ export class LoadedModel implements ServedModel {
       host.observer.promptQueries(name, 'serve', pictures);
     };
     const providers = config.providers ?? host.providers;
-    const forward = await openForwardRunner(definition, { ...host, providers, onWorkerLost, onRemoteQueries });
+    const forward = await openForwardRunner(definition, {
+      ...host,
+      providers,
+      onWorkerLost,
+      onRemoteQueries,
+    });
     const { tensors, files, batching, mixture, modulation, voter, provider, failures, plan } = forward;
     const labels = labelsOf(definition, forward.classes);
     const opened: { close(): Promise<void> }[] = [forward];
