@@ -107,7 +107,10 @@ def main():
     asked, radii, tried, unsure, broken = 0, [], 0, 0, 0
     for begin in range(0, len(order), 8):
         part = images[order[begin : begin + 8]]
-        for image, answer in zip(part, server.predictions(part)):
+        answers = server.predictions(part)
+        # The server would close it, idle for as long as the changes take.
+        server.connection.close()
+        for image, answer in zip(part, answers):
             radius = answer["certificate"]["radius"]
             asked += 1
             if radius == 0 or len(radii) == args.count:
