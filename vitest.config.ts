@@ -1,19 +1,23 @@
 import { defineConfig } from 'vitest/config';
 
+const everywhere = {
+  testTimeout: 30_000,
+  hookTimeout: 60_000,
+  restoreMocks: true,
+  // The build is plain JavaScript: Node loads it faster than vite does.
+  server: { deps: { external: [/\/dist\//] } },
+  // No file changes anything outside of what it makes itself, so that one process may run many.
+  isolate: false,
+};
+
 export default defineConfig({
   test: {
+    // Here alone: a project that extended this one would call it again.
     globalSetup: 'tests/temporary-folder.ts',
-    testTimeout: 30_000,
-    hookTimeout: 60_000,
-    restoreMocks: true,
-    // The build is plain JavaScript: Node loads it faster than vite does.
-    server: { deps: { external: [/\/dist\//] } },
-    // No file changes anything outside of what it makes itself, so that one process may run many.
-    isolate: false,
     projects: [
       {
-        extends: true,
         test: {
+          ...everywhere,
           name: 'modules',
           include: ['tests/{unit,property}/**/*.test.ts'],
           maxWorkers: 2,
@@ -21,8 +25,8 @@ export default defineConfig({
         },
       },
       {
-        extends: true,
         test: {
+          ...everywhere,
           name: 'servers',
           include: ['tests/{http,cli}/**/*.test.ts'],
           // Real servers with real models take every core: files side by side would only slow each other.
