@@ -16,11 +16,14 @@ export function jsonElements(name: string, tensor: Tensor, begin: number, end: n
   const slice = data.subarray(begin, end);
   if (type === 'bool') return Array.from(slice as Uint8Array, (value) => value !== 0).join(',');
   const values = type === 'float16' ? toFloat32(slice) : slice;
-  if (!(values instanceof Float32Array || values instanceof Float64Array)) return values.join(',');
-  checkFinite(name, values, begin);
-  // String(-0) is "0".
-  if (!values.some(isNegativeZero)) return values.join(',');
-  return Array.from(values, (value) => (isNegativeZero(value) ? '-0' : String(value))).join(',');
+  if (values instanceof Float32Array || values instanceof Float64Array) {
+    checkFinite(name, values, begin);
+    // String(-0) is "0".
+    if (values.some(isNegativeZero)) {
+      return Array.from(values, (value) => (isNegativeZero(value) ? '-0' : String(value))).join(',');
+    }
+  }
+  return values.join(',');
 }
 
 function isNegativeZero(value: number): boolean {
