@@ -59,9 +59,10 @@ export class LoadedModel implements ServedModel {
   readonly version: string;
   readonly config: ModelConfig;
   readonly deepfake: DeepfakeModel | undefined;
-  private inFlight = 0;
-  private draining = false;
-  private drained: () => void = () => undefined;
+  /** Requests that have chosen this model, and passes that are under way. */
+  private users = 0;
+  private closing = false;
+  private unused: () => void = () => undefined;
   private readonly unwatch: (() => void) | undefined;
   private readonly fileStages: readonly Stage[];
 
@@ -228,10 +229,19 @@ export class LoadedModel implements ServedModel {
     return this.whileOpen(() => this.runTensors(inputs, options));
   }
 
-  /** Refuses new requests, waits for those in flight, then ends the workers. */
+  retain(): void {
+    this.users++;
+  }
+
+  release(): void {
+    this.users--;
+    if (this.users === 0) this.unused();
+  }
+
+  /** Waits for the requests that have chosen it, then ends the workers. */
   async close(): Promise<void> {
-    this.draining = true;
-    if (this.inFlight > 0) await new Promise<void>((resolve) => (this.drained = resolve));
+    this.closing = true;
+    if (this.users > 0) await new Promise<void>((resolve) => (this.unused = resolve));
     this.unwatch?.();
     await Promise.all([this.forward.close(), this.prompter?.close(), this.finder?.close()]);
   }
@@ -267,7 +277,7 @@ export class LoadedModel implements ServedModel {
 
   /** Does a request's work, which is finished before the model is closed. */
   private async whileOpen<T>(work: () => Promise<T>): Promise<T> {
-    if (this.draining) {
+    if (this.closing && this.users === 0) {
       this.host.observer.rejected('draining');
       throw new BallastError(
         'unavailable',
@@ -277,12 +287,11 @@ export class LoadedModel implements ServedModel {
         },
       );
     }
-    this.inFlight++;
+    this.retain();
     try {
       return await work();
     } finally {
-      this.inFlight--;
-      if (this.inFlight === 0) this.drained();
+      this.release();
     }
   }
 

@@ -71,6 +71,11 @@ export interface ServedModel {
   /** Undefined where its task is another. */
   readonly deepfake: DeepfakeModel | undefined;
 
+  /** Keeps the model from being closed, for a request that has chosen it and is still being read. */
+  retain(): void;
+  /** Ends what one `retain` began. */
+  release(): void;
+
   /**
    * Decodes and answers encoded files.
    * @throws BallastError invalid-input, unsupported-media-type, too-large, impossible, queue-full, deadline-exceeded, unavailable

@@ -30,6 +30,8 @@ export async function serve(
       if (error.code === 'deadline-exceeded') context.metrics.rejected('deadline');
     }
     sendProblem(exchange, error);
+  } finally {
+    exchange.chosen?.release();
   }
 }
 
@@ -52,6 +54,7 @@ function begin(
     requestId: requestIdOf(req),
     route: route.path,
     model: '',
+    chosen: undefined,
     heldBytes: 0,
     place: -1,
     error: undefined,

@@ -16,13 +16,21 @@ export function modelNameOf(exchange: Exchange): string {
 }
 
 /**
- * The model, and version if any, that the path names; the request counts as one for it from here on.
+ * The model, and version if any, that the path names, chosen for the request.
  * @throws BallastError unknown-model, unavailable
  */
 export function modelOf(context: ServerContext, exchange: Exchange): ServedModel {
   const model = context.models.get(modelNameOf(exchange), exchange.params['version']);
-  exchange.model = model.name;
+  choose(exchange, model);
   return model;
+}
+
+/** The request counts as one for the model from here on, and keeps it in service until the handler has ended. */
+export function choose(exchange: Exchange, model: ServedModel): void {
+  exchange.model = model.name;
+  model.retain();
+  exchange.chosen?.release();
+  exchange.chosen = model;
 }
 
 /** @throws BallastError unavailable once the server has begun to stop */

@@ -1,5 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { ZodOpenApiOperationObject } from 'zod-openapi';
+import type { ServedModel } from '../pipeline/serving.js';
 
 /** One request and its answer, as a route's handler sees them. */
 export interface Exchange {
@@ -17,6 +18,8 @@ export interface Exchange {
   readonly route: string;
   /** Set by handlers to the name of a model that exists, and only then: it becomes a metric's label. */
   model: string;
+  /** The model that is kept in service until the handler has ended. */
+  chosen: ServedModel | undefined;
   /** Bytes of its body that the server holds: see body-budget.ts. */
   heldBytes: number;
   /** Its place among the requests in flight. */

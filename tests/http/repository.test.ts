@@ -1,5 +1,8 @@
+import { once } from 'node:events';
 import { writeFile } from 'node:fs/promises';
+import { request, type IncomingMessage } from 'node:http';
 import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { indexResponseSchema, modelListSchema } from '#ballast/server/schemas.js';
 import { addModel } from './support/models.js';
@@ -19,6 +22,12 @@ const repository = (path: string, body: unknown = ''): ReturnType<typeof post> =
   post(`${server.url}/v2/repository/${path}`, body);
 const predict = (model = 'pictures'): ReturnType<typeof ask> =>
   ask(`${server.url}/v1/models/${model}/predict`, { method: 'POST', body: formOf([picture]) });
+
+/** The class that a model finds in the picture; "undefined" where it does not serve. */
+async function labelOf(model: string): Promise<string> {
+  const { body } = await predict(model);
+  return String((body['predictions'] as { label: string }[] | undefined)?.[0].label);
+}
 
 async function index(body: unknown = ''): Promise<Record<string, string>> {
   const { status, body: models } = await repository('index', body);
@@ -82,6 +91,43 @@ describe('the model repository', () => {
     }
     await reload;
     expect(answered).toBeGreaterThan(4);
+  });
+
+  it.each(['load', 'unload'])('ends a request whose upload outlasts its model: %s', async (verb) => {
+    await addModel(server.folder, 'pictures', { as: verb });
+    expect((await repository(`models/${verb}/load`)).status).toBe(200);
+    const headers = { 'content-type': 'image/jpeg', 'content-length': picture.length };
+    const upload = request(`${server.url}/v1/models/${verb}/predict`, { method: 'POST', headers });
+    const answer = once(upload, 'response') as Promise<[IncomingMessage]>;
+    upload.write(picture.subarray(0, 100));
+    // The server has taken the upload up before it answers what came after it.
+    expect(await labelOf(verb)).toMatch(/^[a-z]+$/);
+    await writeFile(
+      join(server.folder, verb, 'model.yaml'),
+      `name: ${verb}\ninputs: { image: { kind: image, width: 32, height: 32 } }\nclassifier: { file: model.onnx }\n`,
+    );
+    const change = repository(`models/${verb}/${verb}`);
+    const after = verb === 'load' ? /^\d$/ : /^undefined$/;
+    await expect.poll(() => labelOf(verb), { timeout: 10_000 }).toMatch(after);
+    upload.end(picture.subarray(100));
+    const [response] = await answer;
+    const body = JSON.parse(await text(response)) as { predictions: { label: string }[] };
+    expect(response.statusCode).toBe(200);
+    expect(body.predictions[0].label).toMatch(/^[a-z]+$/);
+    expect((await change).status).toBe(200);
+    expect(await labelOf(verb)).toMatch(after);
+  });
+
+  it('lets go of a model whose upload is broken off', async () => {
+    await addModel(server.folder, 'pictures', { as: 'broken' });
+    expect((await repository('models/broken/load')).status).toBe(200);
+    const headers = { 'content-type': 'image/jpeg', 'content-length': picture.length };
+    const upload = request(`${server.url}/v1/models/broken/predict`, { method: 'POST', headers });
+    upload.on('error', () => undefined);
+    upload.write(picture.subarray(0, 100));
+    await labelOf('broken');
+    upload.destroy();
+    expect((await repository('models/broken/unload')).status).toBe(200);
   });
 
   it('says what is wrong with a model, and serves on', async () => {

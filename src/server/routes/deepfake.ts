@@ -6,7 +6,7 @@ import { withDeadline } from '../deadline.js';
 import { picturesAnswer, videoAnswer } from '../deepfake-answer.js';
 import { deepfakeQuerySchema, deepfakeResponseSchema, type DeepfakeResponse } from '../deepfake-schemas.js';
 import { readMedia, type Media } from '../media.js';
-import { refuseWhileDraining } from '../model-of.js';
+import { choose, refuseWhileDraining } from '../model-of.js';
 import { jsonAnswer, problems, SAMPLE_ERRORS } from '../operation.js';
 import { readQuery } from '../query.js';
 import { sendJson } from '../respond.js';
@@ -55,7 +55,7 @@ async function judge(context: ServerContext, exchange: Exchange): Promise<void> 
   refuseWhileDraining(context);
   const query = readQuery(exchange.search, deepfakeQuerySchema);
   const [model, deepfake] = deepfakeModelOf(context, query.model);
-  exchange.model = model.name;
+  choose(exchange, model);
   const { faces, frames, lame, smoothing, alpha, prompt, stream } = query;
   const options: JudgeOptions = {
     ...{ faces, frames },
