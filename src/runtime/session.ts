@@ -1,6 +1,7 @@
 import { availableParallelism } from 'node:os';
 import { env, InferenceSession, Tensor as OrtTensor } from 'onnxruntime-node';
 import { BallastError, messageOf } from '../errors.js';
+import { halfTensor } from './half-tensor.js';
 import { prepareModel, type PreparedModel } from './onnx/prepare-model.js';
 import { providersToTry, type Provider, type ProviderChoice } from './providers.js';
 import type { Tensor, TensorMap, TensorSpec, TensorType } from './tensor.js';
@@ -157,8 +158,9 @@ async function halfCodecFor(session: InferenceSession): Promise<HalfCodec | unde
 function toOrt(tensor: Tensor, wanted: TensorType | undefined, half: HalfCodec | undefined): OrtTensor {
   const dims = [...tensor.dims];
   if (half !== undefined && wanted === 'float16' && tensor.type === 'float32') {
-    return new OrtTensor('float16', half.toFloat16(tensor.data as Float32Array), dims);
+    return halfTensor(half.toFloat16(tensor.data as Float32Array), dims);
   }
+  if (tensor.type === 'float16') return halfTensor(tensor.data as Uint16Array, dims);
   // The constructor's overloads tie each element type to its array; here the pair is known to fit.
   return new OrtTensor(tensor.type as 'float32', tensor.data as Float32Array, dims);
 }

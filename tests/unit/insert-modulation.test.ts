@@ -3,6 +3,7 @@ import { fileURLToPath } from 'node:url';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { describe, expect, it } from 'vitest';
 import { insertModulation } from '#ballast/index.js';
+import { halfTensor } from '#ballast/runtime/half-tensor.js';
 import { encodeModel, GraphBuilder, type ConstantTensor } from '#ballast/runtime/onnx/graph-builder.js';
 import { inspectModel } from '#ballast/runtime/onnx/inspect.js';
 import { readSafetensors, type FloatTensor } from '#ballast/runtime/safetensors.js';
@@ -252,11 +253,8 @@ describe('the layers that are found', () => {
   it('work in half precision, on float32 sets', async () => {
     const plain = fixture('resnet-fp16-torchscript.onnx');
     const modulated = insertModulation(plain);
-    const image = new Tensor(
-      'float16',
-      Uint16Array.from({ length: 6144 }, (_, i) => 0x3000 + (i % 999)),
-      [2, 3, 32, 32],
-    );
+    const bits = Uint16Array.from({ length: 6144 }, (_, i) => 0x3000 + (i % 999));
+    const image = halfTensor(bits, [2, 3, 32, 32]);
     const feeds = { image, ...sets(modulated, 2, identity) };
     for (const level of ['disabled', 'basic', 'all'] as const) {
       expect(await run(modulated.model, feeds, level)).toEqual(await run(plain, { image }, level));

@@ -2,6 +2,7 @@ import { InferenceSession, Tensor } from 'onnxruntime-node';
 import protobuf from 'protobufjs/minimal.js';
 import { describe, expect, it } from 'vitest';
 import { toFloat16, toFloat32 } from '#ballast/runtime/float16.js';
+import { halfTensor } from '#ballast/runtime/half-tensor.js';
 import { exposeTensors } from '#ballast/runtime/onnx/expose.js';
 import { inspectModel } from '#ballast/runtime/onnx/inspect.js';
 import { prepareModel } from '#ballast/runtime/onnx/prepare-model.js';
@@ -36,9 +37,7 @@ describe('the features of a model as onnxruntime computes them', () => {
     const session = await InferenceSession.create(model as Uint8Array, { ...options, ...sessionOptions });
     const half = file.includes('fp16');
     const dims = [2, 3, 32, 32];
-    const image = half
-      ? new Tensor('float16', toFloat16(pictures()), dims)
-      : new Tensor('float32', pictures(), dims);
+    const image = half ? halfTensor(toFloat16(pictures()), dims) : new Tensor('float32', pictures(), dims);
     const results = await session.run({ image }, names);
     const tolerance = half ? 1e-2 : 1e-4;
     expectClose(numbers(results[features!.name]), expected[file].features, tolerance);
