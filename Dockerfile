@@ -7,7 +7,7 @@
 # there. A stop gives requests in flight up to BALLAST_SHUTDOWN_TIMEOUT seconds (30), so give it more than Docker's
 # ten: docker stop -t 35.
 
-ARG NODE_IMAGE=node:20-bookworm-slim
+ARG NODE_IMAGE=node:24-bookworm-slim
 # The CUDA libraries of ONNX Runtime link to one major version of CUDA. The build of the cuda target fails with
 # the version that they ask for where it is not this one.
 ARG CUDA_IMAGE=nvidia/cuda:13.0.2-cudnn-runtime-ubuntu24.04
