@@ -8,6 +8,7 @@ import type { ProviderChoice } from './runtime/providers.js';
 import { createServer } from './server/app.js';
 import { readConfigFile } from './server/config-file.js';
 import { parseConfig, settings, type Given, type ServerConfig } from './server/config.js';
+import { letHeapGrow } from './server/heap-growth.js';
 import { fitSettings, readFitOptions } from './server/prompt-options.js';
 import { stopOnSignals } from './server/shutdown.js';
 import { packageVersion } from './server/version.js';
@@ -28,6 +29,7 @@ const serve = program
     ).env('BALLAST_CONFIG'),
   )
   .action(async () => {
+    letHeapGrow();
     const server = await createServer(await configOfCommand(serve));
     stopOnSignals(server);
     const { url } = await server.listen();
