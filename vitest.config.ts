@@ -10,6 +10,15 @@ const everywhere = {
   isolate: false,
 };
 
+// Much of their time passes in waiting: for jobs, outages, and servers that stop.
+const waiting = [
+  'tests/cli/eval.test.ts',
+  'tests/http/deepfake-video.test.ts',
+  'tests/http/prompt-jobs-restart.test.ts',
+  'tests/http/remote.test.ts',
+  'tests/http/shutdown.test.ts',
+];
+
 export default defineConfig({
   test: {
     // Here alone: a project that extended this one would call it again.
@@ -27,11 +36,21 @@ export default defineConfig({
       {
         test: {
           ...everywhere,
+          name: 'waiting',
+          include: waiting,
+          maxWorkers: 2,
+          sequence: { groupOrder: 1 },
+        },
+      },
+      {
+        test: {
+          ...everywhere,
           name: 'servers',
           include: ['tests/{http,cli}/**/*.test.ts'],
+          exclude: waiting,
           // Real servers with real models take every core: files side by side would only slow each other.
           fileParallelism: false,
-          sequence: { groupOrder: 1 },
+          sequence: { groupOrder: 2 },
         },
       },
     ],
