@@ -1,21 +1,23 @@
 import { readlinkSync } from 'node:fs';
-import { setPriority } from 'node:os';
+import { getPriority, setPriority } from 'node:os';
 import { basename } from 'node:path';
 
 /**
  * For threads that calculate on every core: the main thread still gets one at once, to answer probes, and to prepare
- * the next batches, for which they would wait much longer than it takes.
+ * the next batches, for which they would wait much longer than it takes. Not 19, with which other programs of the same
+ * session would leave them next to nothing.
  */
-export const BEHIND_THE_MAIN_THREAD = 5;
+export const BEHIND_THE_MAIN_THREAD = 10;
 
 /**
  * Gives this thread, and those that it starts from now on, a lower priority than the main thread's, on Linux, which
  * keeps one for each thread by its own number. Elsewhere nothing changes.
- * @param nice - from 1, hardly lower, to 19: runs where nothing else wants the core
+ * @param nice - how much lower than now: from 1, hardly, to 19, which runs where nothing else wants the core
  */
 export function lowerThreadPriority(nice: number): void {
   try {
-    setPriority(Number(basename(readlinkSync('/proc/thread-self'))), nice);
+    const thread = Number(basename(readlinkSync('/proc/thread-self')));
+    setPriority(thread, Math.min(19, getPriority(thread) + nice));
   } catch {
     // There is no such folder, or it may not be read: the thread competes as an equal.
   }

@@ -37,7 +37,7 @@ export interface Route {
   readonly operation?: ZodOpenApiOperationObject;
   /** Asked so often that its log lines are worth a debug level only. */
   readonly quiet?: boolean;
-  /** Answered before Express is asked: see http.ts. */
+  /** Answered before Express is asked: see hot-routes.ts. */
   readonly hot?: boolean;
   handle(exchange: Exchange): Promise<void> | void;
 }

@@ -1,3 +1,5 @@
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { getPriority } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import type { Worker } from 'node:worker_threads';
@@ -41,6 +43,12 @@ const slow = (trips: bigint): TensorMap => ({
   TRIPS: { type: 'int64', dims: [1, 1], data: BigInt64Array.of(trips) },
 });
 
+/** The nice value of a thread of this process: what follows its name in brackets are its fields from the third on. */
+function niceOf(thread: string): number {
+  const stat = readFileSync(`/proc/self/task/${thread}/stat`, 'utf8');
+  return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[16]);
+}
+
 describe('InferenceWorkers', () => {
   it('runs a model of several inputs and outputs, and says where', async () => {
     const pool = await start(spec('add_sub-fp32.onnx'), { workers: 2, threads: 1, alone: undefined });
@@ -64,6 +72,20 @@ describe('InferenceWorkers', () => {
     const listed = await start(spec('add_sub-fp32.onnx', { providers: ['cuda', 'cpu'] }), ONE);
     expect(listed.info).toMatchObject({ provider: 'cpu', failures: [expect.stringMatching(/^cuda: /)] });
   });
+
+  it.skipIf(!existsSync('/proc/self/task'))(
+    'gives way to the main thread, with all of its threads',
+    async () => {
+      const main = getPriority();
+      const behind = (): number =>
+        readdirSync('/proc/self/task').filter((thread) => niceOf(thread) === Math.min(19, main + 10)).length;
+      const before = behind();
+      await start(spec('slow.onnx'), { workers: 1, threads: 3, alone: undefined });
+      // The worker itself, and the two that onnxruntime starts beside it.
+      expect(behind() - before).toBeGreaterThanOrEqual(3);
+      expect(getPriority()).toBe(main);
+    },
+  );
 
   it('keeps the event loop free while a model runs for seconds', async () => {
     const pool = await start(spec('slow.onnx'), ONE);

@@ -9,6 +9,7 @@ export function metricsRoutes({ metrics }: ServerContext): Route[] {
       method: 'get',
       path: '/metrics',
       quiet: true,
+      hot: true,
       operation: {
         summary: 'Metrics for Prometheus',
         tags: ['health'],
