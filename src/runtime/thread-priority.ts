@@ -4,10 +4,10 @@ import { basename } from 'node:path';
 
 /**
  * For threads that calculate on every core: the main thread still gets one at once, to answer probes, and to prepare
- * the next batches, for which they would wait much longer than it takes. Not 19, with which other programs of the same
- * session would leave them next to nothing.
+ * the next batches, for which they would wait much longer than it takes. With 10 probes wait a little less, and small
+ * models answer 2 to 3 % fewer requests.
  */
-export const BEHIND_THE_MAIN_THREAD = 10;
+export const BEHIND_THE_MAIN_THREAD = 5;
 
 /**
  * Gives this thread, and those that it starts from now on, a lower priority than the main thread's, on Linux, which

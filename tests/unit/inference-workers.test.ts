@@ -6,6 +6,7 @@ import type { Worker } from 'node:worker_threads';
 import { afterEach, describe, expect, it } from 'vitest';
 import { InferenceWorkers, type ModelSpec } from '#ballast/runtime/inference-workers.js';
 import type { TensorMap } from '#ballast/runtime/tensor.js';
+import { BEHIND_THE_MAIN_THREAD } from '#ballast/runtime/thread-priority.js';
 
 const fixture = (name: string): string => fileURLToPath(new URL(`../fixtures/onnx/${name}`, import.meta.url));
 
@@ -78,7 +79,9 @@ describe('InferenceWorkers', () => {
     async () => {
       const main = getPriority();
       const behind = (): number =>
-        readdirSync('/proc/self/task').filter((thread) => niceOf(thread) === Math.min(19, main + 10)).length;
+        readdirSync('/proc/self/task').filter(
+          (thread) => niceOf(thread) === Math.min(19, main + BEHIND_THE_MAIN_THREAD),
+        ).length;
       const before = behind();
       await start(spec('slow.onnx'), { workers: 1, threads: 3, alone: undefined });
       // The worker itself, and the two that onnxruntime starts beside it.
