@@ -46,6 +46,7 @@ export async function runResponsive(port: number, model: string): Promise<Respon
   try {
     await untilQuiet(probes);
     // The first probe of each kind pays for code that is compiled on first use, with or without a batch.
+    for (const path of PATHS) await timed(probes, path);
     await timed(bareProbes, '/');
     const begin = performance.now();
     let batchSeconds = 0;
@@ -79,7 +80,6 @@ function startBare(): Promise<ServerProcess> {
 async function untilQuiet(connection: Connection): Promise<void> {
   let before = await cpuSeconds(connection);
   for (let second = 0; second < MOST_SECONDS_TO_QUIET; second++) {
-    await timed(connection, PATHS[0]);
     await sleep(1000);
     const now = await cpuSeconds(connection);
     if (now - before < QUIET) return;

@@ -4,8 +4,8 @@ import { basename } from 'node:path';
 
 /**
  * For threads that calculate on every core: the main thread still gets one at once, to answer probes, and to prepare
- * the next batches, for which they would wait much longer than it takes. With 10 probes wait a little less, and small
- * models answer 2 to 3 % fewer requests.
+ * the next batches, for which they would wait much longer than it takes. At 10, probes would wait a little less, and a
+ * small model would answer 2 to 3 % fewer requests.
  */
 export const BEHIND_THE_MAIN_THREAD = 5;
 

@@ -14,8 +14,8 @@ interface Template {
 }
 
 /**
- * Finds the routes that every inference and every probe takes without asking Express, which costs several times what Node's own
- * HTTP does. Whatever is unusual about a path is left to Express.
+ * Finds the routes that every inference and every probe takes without asking Express, which costs several times what
+ * Node's own HTTP does. Whatever is unusual about a path is left to Express.
  */
 export class HotRoutes {
   private readonly templates: readonly Template[];

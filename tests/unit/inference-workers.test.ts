@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { getPriority } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
@@ -44,12 +44,6 @@ const slow = (trips: bigint): TensorMap => ({
   TRIPS: { type: 'int64', dims: [1, 1], data: BigInt64Array.of(trips) },
 });
 
-/** The nice value of a thread of this process: what follows its name in brackets are its fields from the third on. */
-function niceOf(thread: string): number {
-  const stat = readFileSync(`/proc/self/task/${thread}/stat`, 'utf8');
-  return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[16]);
-}
-
 describe('InferenceWorkers', () => {
   it('runs a model of several inputs and outputs, and says where', async () => {
     const pool = await start(spec('add_sub-fp32.onnx'), { workers: 2, threads: 1, alone: undefined });
@@ -80,7 +74,7 @@ describe('InferenceWorkers', () => {
       const main = getPriority();
       const behind = (): number =>
         readdirSync('/proc/self/task').filter(
-          (thread) => niceOf(thread) === Math.min(19, main + BEHIND_THE_MAIN_THREAD),
+          (thread) => getPriority(Number(thread)) === Math.min(19, main + BEHIND_THE_MAIN_THREAD),
         ).length;
       const before = behind();
       await start(spec('slow.onnx'), { workers: 1, threads: 3, alone: undefined });
