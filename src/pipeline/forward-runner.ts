@@ -116,6 +116,7 @@ async function openLocal(definition: ModelDefinition, host: RunnerHost): Promise
       modulate: modulation?.layers.map(({ name: layer }) => layer) ?? [],
       companions: mixture?.companions ?? [],
       providers,
+      winograd: config.winograd === 'auto',
       warmUp: {
         maxBatchSize: batching.maxBatchSize,
         sampleShapes: sampleShapes(config, fed),

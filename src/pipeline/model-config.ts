@@ -185,6 +185,11 @@ export const modelConfigSchema = z.strictObject({
   batching: batchingSchema.prefault({}),
   /** In order of preference; `auto` is cuda, then webgpu, then cpu. Left out: what the server was started with. */
   providers: z.array(providerSchema).min(1).optional(),
+  /**
+   * auto: on a CPU, larger batches go through Winograd's convolutions where these are faster; their answers differ in the
+   * last digits. off: every batch goes through the file as it is.
+   */
+  winograd: z.enum(['auto', 'off']).default('auto'),
 });
 
 export type ImageInput = z.infer<typeof imageInputSchema>;

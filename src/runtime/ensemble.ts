@@ -30,6 +30,8 @@ export interface EnsembleSpec {
   readonly threads: number;
   /** How long a thread spins: see `threading`. */
   readonly spinMicroseconds: number;
+  /** Whether batches may go through Winograd's convolutions, where they are faster, on a CPU. */
+  readonly winograd?: boolean;
 }
 
 interface Companion {

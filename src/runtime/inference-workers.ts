@@ -100,8 +100,15 @@ export class InferenceWorkers {
     onWorkerLost: (reason: string) => void = () => undefined,
   ): Promise<InferenceWorkers> {
     const pool = new InferenceWorkers(plan.workers, onWorkerLost);
-    const spec = { ...model, threads: plan.threads, spinMicroseconds: BETWEEN_LAYERS };
-    const aloneSpec = { ...model, threads: plan.alone ?? 0, spinMicroseconds: BETWEEN_REQUESTS };
+    // A model serves as soon as it has its first copy, which a second network would keep waiting.
+    const winograd = plan.alone !== undefined && model.winograd === true;
+    const spec = { ...model, threads: plan.threads, spinMicroseconds: BETWEEN_LAYERS, winograd };
+    const aloneSpec = {
+      ...spec,
+      threads: plan.alone ?? 0,
+      spinMicroseconds: BETWEEN_REQUESTS,
+      winograd: false,
+    };
     try {
       await startOrder.first(async () => {
         if (plan.alone === undefined) return pool.startWorker(spec, pool.beside, 0);

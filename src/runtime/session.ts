@@ -3,6 +3,7 @@ import { env, InferenceSession, Tensor as OrtTensor } from 'onnxruntime-node';
 import { BallastError, messageOf } from '../errors.js';
 import { halfTensor } from './half-tensor.js';
 import { prepareModel, type PreparedModel } from './onnx/prepare-model.js';
+import { readModel } from './onnx/read-model.js';
 import { providersToTry, type Provider, type ProviderChoice } from './providers.js';
 import type { Tensor, TensorMap, TensorSpec, TensorType } from './tensor.js';
 import { BETWEEN_LAYERS } from './thread-plan.js';
@@ -22,7 +23,12 @@ export interface SessionSpec {
   readonly threads: number;
   /** How long a thread spins: see `threading`. */
   readonly spinMicroseconds: number;
+  /** Whether batches may go through Winograd's convolutions, where they are faster, on a CPU. */
+  readonly winograd?: boolean;
 }
+
+/** From so many samples on, a batch goes through Winograd's convolutions. */
+const FEWEST_SAMPLES = 4;
 
 /** An ONNX model that runs in this thread: `run` holds the thread until the answer is there. */
 export class Session {
@@ -32,6 +38,8 @@ export class Session {
 
   private constructor(
     private readonly session: InferenceSession,
+    /** The same network, for batches: see openWinograd. */
+    private readonly forBatches: InferenceSession | undefined,
     /** Undefined where nothing of the model is float16. */
     private readonly half: HalfCodec | undefined,
     /** The provider that was really taken. */
@@ -66,7 +74,11 @@ export class Session {
           typeof model === 'string'
             ? await InferenceSession.create(model, options)
             : await InferenceSession.create(model, options);
-        return new Session(opened, await halfCodecFor(opened), provider, failures);
+        const forBatches =
+          spec.winograd === true && provider === 'cpu'
+            ? await openForBatches(opened, model, options)
+            : undefined;
+        return new Session(opened, forBatches, await halfCodecFor(opened), provider, failures);
       } catch (error) {
         if (provider === 'cpu') {
           throw new BallastError(
@@ -97,7 +109,7 @@ export class Session {
     for (const name of Object.keys(inputs)) {
       feeds[name] = toOrt(inputs[name], this.inputTypes.get(name), this.half);
     }
-    const results = await this.session.run(feeds, fetches);
+    const results = await this.sessionFor(feeds).run(feeds, fetches);
     const outputs: Record<string, Tensor> = {};
     for (const name of Object.keys(results)) outputs[name] = fromOrt(results[name], this.half);
     return outputs;
@@ -106,6 +118,13 @@ export class Session {
   /** Frees the model. */
   async release(): Promise<void> {
     await this.session.release();
+    await this.forBatches?.release();
+  }
+
+  private sessionFor(feeds: Readonly<Record<string, OrtTensor>>): InferenceSession {
+    if (this.forBatches === undefined) return this.session;
+    const samples = Object.values(feeds)[0]?.dims[0] ?? 0;
+    return samples >= FEWEST_SAMPLES ? this.forBatches : this.session;
   }
 }
 
@@ -146,6 +165,16 @@ function toSpec(value: InferenceSession.ValueMetadata): TensorSpec {
     type: value.type as TensorType,
     dims: value.shape.map((dim) => (typeof dim === 'number' ? dim : -1)),
   };
+}
+
+/** Its modules are loaded here alone: the thread that has a model's first copy does without them. */
+async function openForBatches(
+  plain: InferenceSession,
+  model: string | Uint8Array,
+  options: InferenceSession.SessionOptions,
+): Promise<InferenceSession | undefined> {
+  const { openWinograd } = await import('./winograd-session.js');
+  return openWinograd(plain, typeof model === 'string' ? await readModel(model) : model, options);
 }
 
 /** Loaded where it is needed: every inference worker loads its own modules, and few models are float16. */

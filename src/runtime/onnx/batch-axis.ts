@@ -11,6 +11,7 @@ import {
   gather,
   product,
   reshape,
+  resized,
   spatial,
   unsqueeze,
   without,
@@ -124,15 +125,19 @@ export class BatchAxis {
     if (BROADCAST.has(op)) return [broadcast(node.inputs.map((_, index) => of(index)))];
     switch (op) {
       case 'Conv':
-      case 'ConvTranspose':
       case 'FusedConv':
-        return [spatial(first ?? of(1)?.map(() => undefined), channelsOf(node, of(1)))];
+        return [
+          spatial(first ?? of(1)?.map(() => undefined), channelsOf(node, of(1)), node, of(1)?.slice(2)),
+        ];
+      case 'ConvTranspose':
+        return [resized(first ?? of(1)?.map(() => undefined), channelsOf(node, of(1)))];
       case 'MaxPool':
       case 'AveragePool':
+        return [spatial(first, first?.[1], node, node.integers('kernel_shape'))];
       case 'Resize':
       case 'Upsample':
       case 'Pad':
-        return [spatial(first, first?.[1])];
+        return [resized(first, first?.[1])];
       case 'GlobalAveragePool':
       case 'GlobalMaxPool':
         return [first?.map((size, axis) => (axis < 2 ? size : 1))];

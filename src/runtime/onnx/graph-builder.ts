@@ -1,5 +1,6 @@
 import protobuf from 'protobufjs/minimal.js';
 import type { TensorType } from '../tensor.js';
+import { joined, lengthDelimited, type Pieces } from './wire-pieces.js';
 
 type Writer = protobuf.Writer;
 
@@ -45,14 +46,22 @@ const varint = (field: number): number => field << 3;
 const bytes = (field: number): number => (field << 3) | 2;
 const fixed32 = (field: number): number => (field << 3) | 5;
 
-function encodeTensor(tensor: ConstantTensor, name: string): Uint8Array {
+function tensorPieces(tensor: ConstantTensor, name: string): Pieces {
   const writer = protobuf.Writer.create();
   for (const dim of tensor.dims) writer.uint32(varint(1)).int64(dim);
   writer.uint32(varint(2)).int32(DATA_TYPE[tensor.type]);
   writer.uint32(bytes(8)).string(name);
   const { buffer, byteOffset, byteLength } = tensor.data;
-  writer.uint32(bytes(9)).bytes(new Uint8Array(buffer, byteOffset, byteLength));
-  return writer.finish();
+  return [writer.finish(), ...lengthDelimited(9, [new Uint8Array(buffer, byteOffset, byteLength)])];
+}
+
+function encodeTensor(tensor: ConstantTensor, name: string): Uint8Array {
+  return joined(tensorPieces(tensor, name));
+}
+
+/** A constant as a field of a GraphProto that is already written; its numbers are not copied. */
+export function constantField(tensor: ConstantTensor, name: string): Pieces {
+  return lengthDelimited(5, tensorPieces(tensor, name));
 }
 
 function encodeValueInfo(name: string, type: TensorType, dims: readonly Dim[]): Uint8Array {

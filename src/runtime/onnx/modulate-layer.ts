@@ -6,11 +6,13 @@ import type { UniqueNames } from './unique-names.js';
 import { WireReader } from './wire-reader.js';
 
 const GRAPH_NODE = 1;
+const GRAPH_CONSTANT = 5;
 const GRAPH_INPUT = 11;
 
 /** Fields of GraphProto. */
 export interface GraphFields {
   readonly nodes: Uint8Array;
+  readonly constants: Uint8Array;
   readonly inputs: Uint8Array;
 }
 
@@ -26,7 +28,7 @@ export function modulateLayer(
   name: string,
   names: UniqueNames,
   batch: string,
-): GraphFields {
+): Omit<GraphFields, 'constants'> {
   const output = point.node.outputs[0];
   const plain = names.tensor(`${output}/plain`);
   const graph = new GraphBuilder(names.tensor(`${name}/modulation`));
@@ -43,17 +45,23 @@ export function modulateLayer(
   return { nodes: Buffer.concat([renameFirstOutput(bytes, point.node, plain), nodes]), inputs };
 }
 
-/** The nodes and inputs that were added to a graph. */
+/** The nodes, constants and inputs that were added to a graph. */
 export function fieldsOf(graph: GraphBuilder): GraphFields {
   const encoded = graph.encode();
   const nodes: Uint8Array[] = [];
+  const constants: Uint8Array[] = [];
   const inputs: Uint8Array[] = [];
   for (const reader = new WireReader(encoded); reader.next();) {
     const field = encoded.subarray(reader.start, reader.end);
     if (reader.field === GRAPH_NODE) nodes.push(field);
+    else if (reader.field === GRAPH_CONSTANT) constants.push(field);
     else if (reader.field === GRAPH_INPUT) inputs.push(field);
   }
-  return { nodes: Buffer.concat(nodes), inputs: Buffer.concat(inputs) };
+  return {
+    nodes: Buffer.concat(nodes),
+    constants: Buffer.concat(constants),
+    inputs: Buffer.concat(inputs),
+  };
 }
 
 /** The shape that [N, C] gets to line up with a layer's output; undefined where it does as it is. */

@@ -68,6 +68,15 @@ export class NodeView {
     return list;
   }
 
+  /** A text; undefined where the node has no such attribute. */
+  text(name: string): string | undefined {
+    const range = this.attributes.find((attribute) => attribute.name === name);
+    if (!range) return undefined;
+    const attribute = new WireReader(this.bytes, range.from, range.end);
+    while (attribute.next()) if (attribute.field === 4) return attribute.text();
+    return undefined;
+  }
+
   /** The tensors in the node's attributes, sparse ones among them, each as a reader over its bytes. */
   *tensors(): Generator<{ readonly sparse: boolean; readonly reader: WireReader }> {
     for (const attribute of this.readers()) {

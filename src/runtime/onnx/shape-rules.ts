@@ -29,8 +29,35 @@ function weightOf(size: AxisSize): number {
   return size === 'batch' ? 3 : size === 'merged' ? 2 : size === undefined ? 0 : 1;
 }
 
-/** What a convolution or a pool leaves: samples, channels, and an unknown extent. */
-export function spatial(shape: Shape | undefined, channels: AxisSize): Shape | undefined {
+/**
+ * What a convolution or a pool leaves: samples, channels, and extents.
+ * @param kernel - the extents of its window; undefined where they are not known
+ */
+export function spatial(
+  shape: Shape | undefined,
+  channels: AxisSize,
+  node: NodeView,
+  kernel: Shape | undefined,
+): Shape | undefined {
+  return shape?.map((size, axis) =>
+    axis === 0 ? size : axis === 1 ? channels : places(node, size, axis - 2, kernel),
+  );
+}
+
+/** How many places a window has along an axis; undefined where that is not known. */
+function places(node: NodeView, size: AxisSize, axis: number, kernel: Shape | undefined): number | undefined {
+  const extent = kernel?.[axis];
+  const filled = (node.text('auto_pad') ?? 'NOTSET') !== 'NOTSET';
+  if (typeof size !== 'number' || typeof extent !== 'number' || filled) return undefined;
+  if (node.integer('ceil_mode', 0) !== 0) return undefined;
+  const pads = node.integers('pads');
+  const padding = pads === undefined ? 0 : pads[axis] + pads[axis + pads.length / 2];
+  const reach = (node.integers('dilations')?.[axis] ?? 1) * (extent - 1) + 1;
+  return Math.floor((size + padding - reach) / (node.integers('strides')?.[axis] ?? 1)) + 1;
+}
+
+/** What a transposed convolution or a change of size leaves: samples, channels, and unknown extents. */
+export function resized(shape: Shape | undefined, channels: AxisSize): Shape | undefined {
   return shape?.map((size, axis) => (axis === 0 ? size : axis === 1 ? channels : undefined));
 }
 
