@@ -1,5 +1,6 @@
 import type { Logger } from 'pino';
 import { ModelRegistry } from '../pipeline/registry.js';
+import { keepFreedMemory } from '../runtime/keep-memory.js';
 import { ballastServer, type BallastServer } from './ballast-server.js';
 import { configOf, type ServerOptions } from './config.js';
 import { availableCores } from './cores.js';
@@ -14,6 +15,7 @@ import { Metrics } from './metrics.js';
  */
 export async function createServer(options: ServerOptions = {}, logger?: Logger): Promise<BallastServer> {
   const config = configOf(options);
+  keepFreedMemory();
   const log = logger ?? createLogger(config.logLevel);
   const metrics = new Metrics();
   const models = await ModelRegistry.open({
