@@ -58,7 +58,7 @@ EXPOSE 8080
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=30s --timeout=5s --start-period=120s \
   CMD ["node", "-e", "fetch('http://127.0.0.1:' + (process.env.BALLAST_PORT || 8080) + '/v2/health/live').then((r) => process.exit(r.ok ? 0 : 1), () => process.exit(1))"]
-CMD ["node", "--no-memory-reducer", "dist/cli.js", "serve"]
+CMD ["node", "--no-memory-reducer", "--min-semi-space-size=16", "dist/cli.js", "serve"]
 
 # Last, so that it is what a build without --target makes.
 FROM ${NODE_IMAGE} AS cpu
@@ -76,4 +76,4 @@ EXPOSE 8080
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=30s --timeout=5s --start-period=60s \
   CMD ["node", "-e", "fetch('http://127.0.0.1:' + (process.env.BALLAST_PORT || 8080) + '/v2/health/live').then((r) => process.exit(r.ok ? 0 : 1), () => process.exit(1))"]
-CMD ["node", "--no-memory-reducer", "dist/cli.js", "serve"]
+CMD ["node", "--no-memory-reducer", "--min-semi-space-size=16", "dist/cli.js", "serve"]

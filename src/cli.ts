@@ -1,4 +1,4 @@
-#!/usr/bin/env -S node --no-memory-reducer
+#!/usr/bin/env -S node --no-memory-reducer --min-semi-space-size=16
 import { Command, Option } from 'commander';
 import type { FitProgress } from './adapt/fit-prompt.js';
 import { BallastError, messageOf } from './errors.js';

@@ -2,6 +2,8 @@ import { existsSync } from 'node:fs';
 import { ServerProcess } from './server-process.js';
 
 const CLI = 'dist/cli.js';
+/** As `npm start` gives them. */
+const NODE_FLAGS = ['--no-memory-reducer', '--min-semi-space-size=16'];
 
 /**
  * Starts Ballast as a user does, with its defaults.
@@ -11,7 +13,7 @@ const CLI = 'dist/cli.js';
  */
 export function startBallast(models: string, args: readonly string[] = []): Promise<ServerProcess> {
   if (!existsSync(CLI)) throw new Error(`There is no ${CLI}; run npm run build first.`);
-  const serve = ['--no-memory-reducer', CLI, 'serve', '--models', models, '--port', '{port}'];
+  const serve = [...NODE_FLAGS, CLI, 'serve', '--models', models, '--port', '{port}'];
   const command = [process.execPath, ...serve, ...args];
   return ServerProcess.start('Ballast', command, '/v2/health/ready');
 }

@@ -83,6 +83,11 @@ export class Ensemble {
     return [...this.model.failures, ...this.companions.flatMap(({ session }) => session.failures)];
   }
 
+  /** Whether batches go through Winograd's convolutions, in any of the sessions. */
+  get winograd(): boolean {
+    return this.model.winograd || this.companions.some(({ session }) => session.winograd);
+  }
+
   /** Every tensor that may be fetched. */
   get fetchable(): readonly string[] {
     const answers = this.companions.flatMap(({ spec }) => Object.keys(spec.answers));

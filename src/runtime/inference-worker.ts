@@ -19,9 +19,9 @@ try {
   const spec = workerData as WorkerSpec;
   const ensemble = await Ensemble.open(spec);
   const warmPass = await warmUp(ensemble, spec.warmUp);
-  const { inputs, outputs, provider, failures } = ensemble;
+  const { inputs, outputs, provider, failures, winograd } = ensemble;
   port.on('message', (message: ToWorker) => void answer(ensemble, message));
-  send({ kind: 'ready', inputs, outputs, provider, failures, warmPass });
+  send({ kind: 'ready', inputs, outputs, provider, failures, winograd, warmPass });
 } catch (error) {
   send({
     kind: 'failed',

@@ -4,7 +4,7 @@ import type { EnsembleSpec } from './ensemble.js';
 import { LonePass } from './lone-pass.js';
 import type { VoteRequest } from './noisy-votes.js';
 import type { Provider } from './providers.js';
-import { nameOf, refusedInput } from './session.js';
+import { FEWEST_SAMPLES, nameOf, refusedInput } from './session.js';
 import { StartOrder } from './start-order.js';
 import { buffersOf, type TensorMap, type TensorSpec } from './tensor.js';
 import { BETWEEN_LAYERS, BETWEEN_REQUESTS, type ThreadPlan } from './thread-plan.js';
@@ -45,6 +45,8 @@ export interface SessionInfo {
   readonly provider: Provider;
   /** Why the providers before it were not taken. */
   readonly failures: readonly string[];
+  /** Whether batches go through Winograd's convolutions. */
+  readonly winograd: boolean;
   /** How long one sample takes; undefined where the model could not be warmed. */
   readonly warmPass: WarmPass | undefined;
 }
@@ -80,6 +82,8 @@ export class InferenceWorkers {
   /** The worker that starts while others serve. */
   private starting: Promise<void> | undefined;
   private othersStarted = Promise.resolve();
+  /** Of workers that are faster with batches, until such are started. */
+  private fasterSpec: WorkerSpec | undefined;
 
   private constructor(
     /** Workers that run batches side by side, once all have started. */
@@ -100,15 +104,10 @@ export class InferenceWorkers {
     onWorkerLost: (reason: string) => void = () => undefined,
   ): Promise<InferenceWorkers> {
     const pool = new InferenceWorkers(plan.workers, onWorkerLost);
-    // A model serves as soon as it has its first copy, which a second network would keep waiting.
-    const winograd = plan.alone !== undefined && model.winograd === true;
-    const spec = { ...model, threads: plan.threads, spinMicroseconds: BETWEEN_LAYERS, winograd };
-    const aloneSpec = {
-      ...spec,
-      threads: plan.alone ?? 0,
-      spinMicroseconds: BETWEEN_REQUESTS,
-      winograd: false,
-    };
+    // Only where batches come that gain by it is a second network worth its memory: see startFaster.
+    const plain = { ...model, winograd: false };
+    const spec = { ...plain, threads: plan.threads, spinMicroseconds: BETWEEN_LAYERS };
+    const aloneSpec = { ...plain, threads: plan.alone ?? 0, spinMicroseconds: BETWEEN_REQUESTS };
     try {
       await startOrder.first(async () => {
         if (plan.alone === undefined) return pool.startWorker(spec, pool.beside, 0);
@@ -120,6 +119,7 @@ export class InferenceWorkers {
       throw error;
     }
     pool.othersStarted = pool.startOthers(spec);
+    if (plan.alone !== undefined && model.winograd === true) pool.fasterSpec = { ...spec, winograd: true };
     return pool;
   }
 
@@ -144,6 +144,7 @@ export class InferenceWorkers {
     if (this.closed) return Promise.reject(beingClosed());
     const isAlone = this.beside.every(({ load }) => load === 0) && this.alone[0]?.load === 0;
     if (this.lonePass?.takes(inputs, isAlone)) return this.lonePass.run(inputs, fetches);
+    if (!isAlone) this.startFaster(inputs);
     return (isAlone ? this.alone[0] : this.leastBusy()).run(inputs, fetches);
   }
 
@@ -181,8 +182,32 @@ export class InferenceWorkers {
     }
   }
 
+  /**
+   * With the first larger batch beside another, replaces the workers one by one by such that take batches through
+   * Winograd's convolutions. The first tells whether there is anything to gain.
+   */
+  private startFaster(inputs: TensorMap): void {
+    const spec = this.fasterSpec;
+    if (spec === undefined || !(Object.values(inputs)[0]?.dims[0] >= FEWEST_SAMPLES)) return;
+    this.fasterSpec = undefined;
+    const replace = async (): Promise<void> => {
+      for (let place = 0; place < this.count && (place === 0 || this.beside[0].info.winograd); place++) {
+        await startOrder.other(async () => {
+          if (this.closed) return;
+          const slower = this.beside.at(place);
+          await (this.starting = this.startWorker(spec, this.beside, place));
+          await slower?.retire();
+        });
+      }
+    };
+    this.othersStarted = this.othersStarted.then(replace).catch((error: unknown) => {
+      this.cannotStart(error);
+    });
+  }
+
   /** Starts the worker of a place, and another whenever it dies. */
   private async startWorker(spec: WorkerSpec, places: InferenceWorker[], place: number): Promise<void> {
+    const before = places.at(place);
     const worker = await InferenceWorker.start(spec, (reason) => {
       if (this.closed) return;
       this.onWorkerLost(`It died (${reason}) and is being replaced.`);
@@ -191,7 +216,9 @@ export class InferenceWorkers {
       });
     });
     if (this.closed) await worker.terminate();
-    else places[place] = worker;
+    else if (places.at(place) === before) places[place] = worker;
+    // Another has taken the place meanwhile.
+    else await worker.retire();
   }
 
   private cannotStart(error: unknown): void {
@@ -203,6 +230,8 @@ class InferenceWorker {
   private readonly pending = new Map<number, Pending>();
   private nextId = 0;
   private dead: string | undefined;
+  /** Called when the last batch of a worker that gets no more is answered. */
+  private onIdle: (() => void) | undefined;
 
   private constructor(
     private readonly thread: Worker,
@@ -232,7 +261,7 @@ class InferenceWorker {
           );
         } else {
           worker.die(reason);
-          onDeath(reason);
+          if (worker.onIdle === undefined) onDeath(reason);
         }
       });
     });
@@ -259,6 +288,7 @@ class InferenceWorker {
     if (message.kind === 'error') {
       pending?.reject(refusedInput(message.message));
     } else pending?.resolve(message);
+    if (this.pending.size === 0) this.onIdle?.();
   }
 
   private ask(message: (id: number) => ToWorker, transfer: ArrayBuffer[]): Promise<Reply> {
@@ -274,6 +304,16 @@ class InferenceWorker {
     this.dead = reason;
     for (const { reject } of this.pending.values()) reject(died(reason));
     this.pending.clear();
+    this.onIdle?.();
+  }
+
+  /** Ends the thread once it has answered what it was given; nobody may give it more. */
+  async retire(): Promise<void> {
+    await new Promise<void>((resolve) => {
+      this.onIdle = resolve;
+      if (this.pending.size === 0) resolve();
+    });
+    await this.terminate();
   }
 
   async terminate(): Promise<void> {

@@ -27,8 +27,8 @@ export interface SessionSpec {
   readonly winograd?: boolean;
 }
 
-/** From so many samples on, a batch goes through Winograd's convolutions. */
-const FEWEST_SAMPLES = 4;
+/** From so many samples on, a batch may go through Winograd's convolutions. */
+export const FEWEST_SAMPLES = 4;
 
 /** An ONNX model that runs in this thread: `run` holds the thread until the answer is there. */
 export class Session {
@@ -113,6 +113,11 @@ export class Session {
     const outputs: Record<string, Tensor> = {};
     for (const name of Object.keys(results)) outputs[name] = fromOrt(results[name], this.half);
     return outputs;
+  }
+
+  /** Whether batches go through Winograd's convolutions. */
+  get winograd(): boolean {
+    return this.forBatches !== undefined;
   }
 
   /** Frees the model. */

@@ -6,6 +6,7 @@ import { configOf, type ServerOptions } from './config.js';
 import { availableCores } from './cores.js';
 import { createLogger } from './logger.js';
 import { Metrics } from './metrics.js';
+import { warmParsing } from './parsing/warm-parsing.js';
 
 /**
  * Opens the models of a folder and builds a server on them.
@@ -18,7 +19,7 @@ export async function createServer(options: ServerOptions = {}, logger?: Logger)
   keepFreedMemory();
   const log = logger ?? createLogger(config.logLevel);
   const metrics = new Metrics();
-  const models = await ModelRegistry.open({
+  const opening = ModelRegistry.open({
     directory: config.models,
     providers: [config.provider],
     cores: availableCores(),
@@ -34,5 +35,8 @@ export async function createServer(options: ServerOptions = {}, logger?: Logger)
       maxIdleSeconds: config.maxStreamAge,
     },
   });
+  // While the models' own threads load them, this one has nothing else to do.
+  warmParsing();
+  const models = await opening;
   return ballastServer({ config, models, metrics, logger: log });
 }

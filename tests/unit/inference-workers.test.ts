@@ -7,6 +7,8 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { InferenceWorkers, type ModelSpec } from '#ballast/runtime/inference-workers.js';
 import type { TensorMap } from '#ballast/runtime/tensor.js';
 import { BEHIND_THE_MAIN_THREAD } from '#ballast/runtime/thread-priority.js';
+import { gap } from '../fixtures/modulated-runs.js';
+import { wideBatch, wideLayer } from '../fixtures/wide-layer.js';
 
 const fixture = (name: string): string => fileURLToPath(new URL(`../fixtures/onnx/${name}`, import.meta.url));
 
@@ -195,6 +197,43 @@ describe('InferenceWorkers', () => {
     const next = pool.run(slow(1n), ['OUTPUT']);
     expect(loads()).toEqual([1, 0, 0]);
     await next;
+  });
+
+  it('changes to workers that are faster with batches once such come side by side, and loses nothing', async () => {
+    const lost: string[] = [];
+    const plan = { workers: 2, threads: 1, alone: 2 };
+    const model = spec('', { file: wideLayer(), winograd: true });
+    const pool = await InferenceWorkers.start(model, plan, (reason) => lost.push(reason));
+    pools.push(pool);
+    await pool.complete;
+    const batches = { 1: wideBatch(1), 8: wideBatch(8) };
+    const run = async (samples: 1 | 8): Promise<Float32Array> => {
+      const x = { ...batches[samples], data: batches[samples].data.slice() };
+      return (await pool.run({ x }, ['y'])).outputs.y.data as Float32Array;
+    };
+    const { beside } = pool as unknown as { beside: { info: { winograd: boolean } }[] };
+    const alone = { one: await run(1), eight: await run(8) };
+
+    await Promise.all([run(1), run(1), run(1)]);
+    await pool.complete;
+    expect(beside.map(({ info }) => info.winograd)).toEqual([false, false]);
+
+    let changed = false;
+    const clients = Array.from({ length: 3 }, async () => {
+      while (!changed) expect(gap(await run(8), alone.eight)).toBeLessThan(1e-4);
+    });
+    await expect.poll(() => beside.every(({ info }) => info.winograd), { timeout: 20_000 }).toBe(true);
+    await pool.complete;
+    changed = true;
+    await Promise.all(clients);
+    const [first, ...others] = await Promise.all([run(8), run(8), run(8)]);
+    expect(first).toEqual(alone.eight);
+    for (const other of others) {
+      expect(other).not.toEqual(alone.eight);
+      expect(gap(other, alone.eight)).toBeLessThan(1e-4);
+    }
+    for (const one of await Promise.all([run(1), run(1), run(1)])) expect(one).toEqual(alone.one);
+    expect(lost).toEqual([]);
   });
 
   it('answers a run that the model refuses with its reason and runs on', async () => {
