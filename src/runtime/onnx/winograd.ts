@@ -1,7 +1,7 @@
 import { constantField, GraphBuilder, type Attribute, type ConstantTensor } from './graph-builder.js';
+import { fieldsOf } from './graph-fields.js';
 import type { Rows } from './minimal-filtering.js';
 import { ModelView } from './model-view.js';
-import { fieldsOf } from './modulate-layer.js';
 import { Splice } from './splice.js';
 import { UniqueNames } from './unique-names.js';
 import { winogradLayers, type Tiling, type WinogradLayer } from './winograd-layers.js';
