@@ -11,7 +11,6 @@ import {
   gather,
   product,
   reshape,
-  resized,
   spatial,
   unsqueeze,
   without,
@@ -130,14 +129,14 @@ export class BatchAxis {
           spatial(first ?? of(1)?.map(() => undefined), channelsOf(node, of(1)), node, of(1)?.slice(2)),
         ];
       case 'ConvTranspose':
-        return [resized(first ?? of(1)?.map(() => undefined), channelsOf(node, of(1)))];
+        return [spatial(first ?? of(1)?.map(() => undefined), channelsOf(node, of(1)), node, undefined)];
       case 'MaxPool':
       case 'AveragePool':
         return [spatial(first, first?.[1], node, node.integers('kernel_shape'))];
       case 'Resize':
       case 'Upsample':
       case 'Pad':
-        return [resized(first, first?.[1])];
+        return [spatial(first, first?.[1], node, undefined)];
       case 'GlobalAveragePool':
       case 'GlobalMaxPool':
         return [first?.map((size, axis) => (axis < 2 ? size : 1))];

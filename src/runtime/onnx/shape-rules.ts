@@ -30,8 +30,8 @@ function weightOf(size: AxisSize): number {
 }
 
 /**
- * What a convolution or a pool leaves: samples, channels, and extents.
- * @param kernel - the extents of its window; undefined where they are not known
+ * What a convolution, a pool or a change of size leaves: samples, channels, and extents.
+ * @param kernel - the extents of its window; undefined where they are not known, or do not tell
  */
 export function spatial(
   shape: Shape | undefined,
@@ -54,11 +54,6 @@ function places(node: NodeView, size: AxisSize, axis: number, kernel: Shape | un
   const padding = pads === undefined ? 0 : pads[axis] + pads[axis + pads.length / 2];
   const reach = (node.integers('dilations')?.[axis] ?? 1) * (extent - 1) + 1;
   return Math.floor((size + padding - reach) / (node.integers('strides')?.[axis] ?? 1)) + 1;
-}
-
-/** What a transposed convolution or a change of size leaves: samples, channels, and unknown extents. */
-export function resized(shape: Shape | undefined, channels: AxisSize): Shape | undefined {
-  return shape?.map((size, axis) => (axis === 0 ? size : axis === 1 ? channels : undefined));
 }
 
 /** The channels that come out of a convolution with a weight of this shape. */
