@@ -8,7 +8,7 @@ import type { ProviderChoice } from './runtime/providers.js';
 import { createServer } from './server/app.js';
 import { readConfigFile } from './server/config-file.js';
 import { parseConfig, settings, type Given, type ServerConfig } from './server/config.js';
-import { letHeapGrow } from './server/heap-growth.js';
+import { ageHeap, letHeapGrow } from './server/heap.js';
 import { fitSettings, readFitOptions } from './server/prompt-options.js';
 import { stopOnSignals } from './server/shutdown.js';
 import { packageVersion } from './server/version.js';
@@ -32,6 +32,7 @@ const serve = program
     letHeapGrow();
     const server = await createServer(await configOfCommand(serve));
     stopOnSignals(server);
+    ageHeap();
     const { url } = await server.listen();
     server.logger.info(
       { url, models: server.models.index().length },

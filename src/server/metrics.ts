@@ -9,6 +9,7 @@ import {
 import type { Verdict } from '../deepfake/verdict.js';
 import type { Models } from '../pipeline/serving.js';
 import type { Matrix } from '../runtime/tensor.js';
+import { ChangedText, RecentText } from './metrics-text.js';
 
 const SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
 const SAMPLES = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512];
@@ -20,11 +21,16 @@ const PROBABILITIES = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 
 export type Rejection = Parameters<PipelineObserver['rejected']>[0];
 
 /**
- * The metrics of one server, in a registry of their own. Labels are bounded: models are those of the repository,
+ * The metrics of one server, in registries of their own. Labels are bounded: models are those of the repository,
  * routes are templates, and nothing that a client chooses becomes a label.
  */
 export class Metrics implements PipelineObserver {
-  readonly registry = new Registry();
+  /** What is counted as it happens. */
+  private readonly counts = new Registry();
+  /** What is read off the models when metrics are asked for. */
+  private readonly readings = new Registry();
+  private readonly countsText = new ChangedText(this.counts);
+  private readonly processText: RecentText;
   private readonly requests: Counter<'model' | 'route' | 'code'>;
   private readonly requestSeconds: Histogram<'model' | 'route'>;
   private readonly queueSeconds: Histogram<'model'>;
@@ -43,8 +49,10 @@ export class Metrics implements PipelineObserver {
   private readonly traffic = new Set<TrafficSource>();
 
   constructor() {
-    const registers = [this.registry];
-    collectDefaultMetrics({ register: this.registry });
+    const process = new Registry();
+    collectDefaultMetrics({ register: process });
+    this.processText = new RecentText(process);
+    const registers = [this.counts];
     this.requests = new Counter({
       name: 'ballast_requests_total',
       help: 'Requests answered; code 499: the client left before its answer',
@@ -154,13 +162,23 @@ export class Metrics implements PipelineObserver {
       ({ drift }) => drift,
     );
     for (const reason of ['queue-full', 'deadline', 'draining', 'too-large'] as const) {
-      this.rejections.inc({ reason }, 0);
+      this.changed(this.rejections).inc({ reason }, 0);
     }
+  }
+
+  /** The media type of `text`. */
+  get contentType(): string {
+    return this.counts.contentType;
+  }
+
+  /** All metrics in Prometheus' text format; those of the process and of Node may be a second old. */
+  async text(): Promise<string> {
+    return (await this.countsText.read()) + (await this.processText.read()) + (await this.readings.metrics());
   }
 
   /** Adds the gauges that are read off the repository when metrics are asked for. */
   watch(models: Models): void {
-    const registers = [this.registry];
+    const registers = [this.readings];
     new Gauge({
       name: 'ballast_queue_depth',
       help: 'Samples that wait for a forward pass',
@@ -196,45 +214,47 @@ export class Metrics implements PipelineObserver {
 
   /** A request was answered. */
   request(model: string, route: string, code: number, seconds: number): void {
-    this.requests.inc({ model, route, code }, 1);
-    this.requestSeconds.observe({ model, route }, seconds);
+    this.changed(this.requests).inc({ model, route, code }, 1);
+    this.changed(this.requestSeconds).observe({ model, route }, seconds);
   }
 
   forward(model: string, samples: number): void {
-    this.batchSize.observe({ model }, samples);
+    this.changed(this.batchSize).observe({ model }, samples);
   }
 
   queued(model: string, seconds: number): void {
-    this.queueSeconds.observe({ model }, seconds);
+    this.changed(this.queueSeconds).observe({ model }, seconds);
   }
 
   rejected(reason: Rejection): void {
-    this.rejections.inc({ reason }, 1);
+    this.changed(this.rejections).inc({ reason }, 1);
   }
 
   promptQueries(model: string, purpose: 'fit' | 'serve', pictures: number): void {
-    this.queries.inc({ model, purpose }, pictures);
+    this.changed(this.queries).inc({ model, purpose }, pictures);
   }
 
   /** A picture or a video was judged. */
   judged(model: string, media: 'image' | 'video', verdict: Verdict, score: number | undefined): void {
-    this.verdicts.inc({ model, media, verdict }, 1);
-    if (score !== undefined) this.deepfakeScore.observe({ model }, score);
+    this.changed(this.verdicts).inc({ model, media, verdict }, 1);
+    if (score !== undefined) this.changed(this.deepfakeScore).observe({ model }, score);
   }
 
   answered(model: string, result: BatchResult): void {
     for (const stage of TIMED) {
       const milliseconds = result.timings[stage];
-      if (milliseconds !== undefined) this.stageSeconds.observe({ model, stage }, milliseconds / 1000);
+      if (milliseconds !== undefined)
+        this.changed(this.stageSeconds).observe({ model, stage }, milliseconds / 1000);
     }
     if (result.lame) {
-      this.lameIterations.observe({ model }, result.lame.iterations);
-      this.lameChanged.inc({ model }, result.lame.changed);
+      this.changed(this.lameIterations).observe({ model }, result.lame.iterations);
+      this.changed(this.lameChanged).inc({ model }, result.lame.changed);
     }
-    for (const modality of result.modulation?.missing.flat() ?? []) this.missing.inc({ model, modality }, 1);
+    for (const modality of result.modulation?.missing.flat() ?? [])
+      this.changed(this.missing).inc({ model, modality }, 1);
     const unset = result.modulation?.unset.filter((combination) => combination !== undefined) ?? [];
-    if (unset.length > 0) this.unset.inc({ model }, unset.length);
-    for (const alpha of result.alpha ?? []) this.smoothingAlpha.observe({ model }, alpha);
+    if (unset.length > 0) this.changed(this.unset).inc({ model }, unset.length);
+    for (const alpha of result.alpha ?? []) this.changed(this.smoothingAlpha).observe({ model }, alpha);
     if (result.base) this.observeConfidence(model, 'base', result.base);
     if (result.probabilities) this.observeConfidence(model, 'adapted', result.probabilities);
   }
@@ -242,6 +262,11 @@ export class Metrics implements PipelineObserver {
   watchTraffic(source: TrafficSource): () => void {
     this.traffic.add(source);
     return () => this.traffic.delete(source);
+  }
+
+  private changed<M extends object>(metric: M): M {
+    this.countsText.changed(metric);
+    return metric;
   }
 
   /** Adds a gauge that is read when metrics are asked for: of each model the highest version with something to tell. */
@@ -255,7 +280,7 @@ export class Metrics implements PipelineObserver {
       name,
       help,
       labelNames: ['model'],
-      registers: [this.registry],
+      registers: [this.readings],
       collect() {
         this.reset();
         // While a model is loaded again its old version is watched beside the new one, which comes after it.
@@ -271,10 +296,11 @@ export class Metrics implements PipelineObserver {
   private observeConfidence(model: string, output: 'base' | 'adapted', matrix: Matrix): void {
     const { data, rows, cols } = matrix;
     const labels = { model, output };
+    const confidence = this.changed(this.confidence);
     for (let row = 0; row < rows; row++) {
       let max = 0;
       for (let i = row * cols; i < (row + 1) * cols; i++) if (data[i] > max) max = data[i]!;
-      this.confidence.observe(labels, max);
+      confidence.observe(labels, max);
     }
   }
 }

@@ -18,7 +18,7 @@ export function metricsRoutes({ metrics }: ServerContext): Route[] {
         },
       },
       handle: async (exchange) => {
-        send(exchange, 200, metrics.registry.contentType, await metrics.registry.metrics());
+        send(exchange, 200, metrics.contentType, await metrics.text());
       },
     },
   ];
