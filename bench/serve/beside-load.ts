@@ -3,12 +3,14 @@ import { cp, mkdtemp, mkdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { stringify } from 'yaml';
+import { AnsweringProcess } from './answering-process.js';
 import { startBallast } from './ballast.js';
 import { runMixed, SINGLES } from './mixed.js';
 import { findNetworks, writeModel } from './networks.js';
 import type { ServeOptions } from './options.js';
 import { readPictures } from './pictures.js';
-import { MOST_MS, runResponsive } from './responsive.js';
+import type { ResponsiveQuestion } from './responsive-process.js';
+import { MOST_MS, type ResponsiveResult } from './responsive.js';
 import { SLOW_ROWS, SLOW_WIDTH, writeSlowModel } from './slow-model.js';
 
 const SLOW_SECONDS = 3.5;
@@ -33,7 +35,7 @@ export async function runBesideLoad(options: ServeOptions): Promise<boolean> {
           `the LAME requests ${mixed.worstGroup.toExponential(1)} (1e-4 allowed)`,
       );
       print(`Meanwhile a forward pass took ${mixed.samplesPerPass.toFixed(1)} samples on average.`);
-      const responsive = await runResponsive(server.port, 'slow');
+      const responsive = await askWhileSlow(server.port);
       print(
         `A batch took ${responsive.batchSeconds.toFixed(1)} s; meanwhile, slowest answers (${MOST_MS} ms allowed):`,
       );
@@ -48,6 +50,17 @@ export async function runBesideLoad(options: ServeOptions): Promise<boolean> {
     }
   } finally {
     await rm(directory, { recursive: true });
+  }
+}
+
+async function askWhileSlow(port: number): Promise<ResponsiveResult> {
+  const prober = new AnsweringProcess<ResponsiveQuestion, ResponsiveResult>(
+    new URL('responsive-process.ts', import.meta.url),
+  );
+  try {
+    return await prober.ask({ port, model: 'slow' });
+  } finally {
+    prober.stop();
   }
 }
 
