@@ -9,9 +9,11 @@ const PATHS = ['/v2/health/live', '/metrics'] as const;
 /** Milliseconds in which they must answer, and between two questions. */
 export const MOST_MS = 20;
 const PAUSE_MS = 5;
-/** A server that takes less than this share of a core for a second has loaded all copies of its models. */
+/** A server that takes less than this share of a core for so long has loaded all copies of its models. */
 const QUIET = 0.2;
-const MOST_SECONDS_TO_QUIET = 120;
+/** In seconds; what `/metrics` tells of the process may be 5 s old. */
+const LOOK_EVERY = 6;
+const MOST_LOOKS = 20;
 
 /** The slowest answer in milliseconds, and how many there were. */
 export interface Slowest {
@@ -79,13 +81,13 @@ function startBare(): Promise<ServerProcess> {
 /** A model answers once its first copy is loaded; those that load after it would stretch the batch. */
 async function untilQuiet(connection: Connection): Promise<void> {
   let before = await cpuSeconds(connection);
-  for (let second = 0; second < MOST_SECONDS_TO_QUIET; second++) {
-    await sleep(1000);
+  for (let look = 0; look < MOST_LOOKS; look++) {
+    await sleep(LOOK_EVERY * 1000);
     const now = await cpuSeconds(connection);
-    if (now - before < QUIET) return;
+    if (now - before < QUIET * LOOK_EVERY) return;
     before = now;
   }
-  throw new Error(`The server was not done loading after ${MOST_SECONDS_TO_QUIET} s.`);
+  throw new Error(`The server was not done loading after ${MOST_LOOKS * LOOK_EVERY} s.`);
 }
 
 /** What the server took of the cores since it started. */

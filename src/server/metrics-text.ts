@@ -1,8 +1,8 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Registry } from 'prom-client';
 
-/** How old the text of a `RecentText` may be. */
-const RECENT_MS = 1000;
+/** How old the text of a `RecentText` may be: not older than what a scraper that comes often has seen last. */
+const RECENT_MS = 5000;
 /** After so long the event loop has its turn. */
 const TURN_MS = 1;
 
@@ -37,7 +37,7 @@ export class ChangedText {
   }
 }
 
-/** The text of a registry that is slow to read, as it was within the last second. */
+/** The text of a registry that is slow to read, as it was within the last five seconds. */
 export class RecentText {
   private text = Promise.resolve('');
   private at = -Infinity;

@@ -171,7 +171,7 @@ export class Metrics implements PipelineObserver {
     return this.counts.contentType;
   }
 
-  /** All metrics in Prometheus' text format; those of the process and of Node may be a second old. */
+  /** All metrics in Prometheus' text format; those of the process and of Node may be five seconds old. */
   async text(): Promise<string> {
     return (await this.countsText.read()) + (await this.processText.read()) + (await this.readings.metrics());
   }
