@@ -94,10 +94,10 @@ describe('tensors', () => {
   it('a negative zero keeps its sign', () => {
     for (const data of [Float32Array.of(-0, 0, 1), Float64Array.of(-0, 0, 1)]) {
       const type = data instanceof Float32Array ? 'float32' : 'float64';
-      expect(jsonElements('y', { type, dims: [3], data }, 0, 3)).toBe('-0,0,1');
+      expect(jsonElements('y', { type, dims: [3], data }, 0, 3)).toBe('-0.0,0,1');
     }
     const halves: Tensor = { type: 'float16', dims: [2], data: Uint16Array.of(0x8000, 0x3c00) };
-    expect(jsonElements('y', halves, 0, 2)).toBe('-0,1');
+    expect(jsonElements('y', halves, 0, 2)).toBe('-0.0,1');
   });
 
   it('what is not finite is found', () => {

@@ -18,9 +18,9 @@ export function jsonElements(name: string, tensor: Tensor, begin: number, end: n
   const values = type === 'float16' ? toFloat32(slice) : slice;
   if (values instanceof Float32Array || values instanceof Float64Array) {
     checkFinite(name, values, begin);
-    // String(-0) is "0".
+    // String(-0) is "0", and "-0" a whole number to many clients, which has no sign.
     if (values.some(isNegativeZero)) {
-      return Array.from(values, (value) => (isNegativeZero(value) ? '-0' : String(value))).join(',');
+      return Array.from(values, (value) => (isNegativeZero(value) ? '-0.0' : String(value))).join(',');
     }
   }
   return values.join(',');
