@@ -1,9 +1,7 @@
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { ServerProcess } from './server-process.js';
 
 const CLI = 'dist/cli.js';
-/** As `npm start` gives them. */
-const NODE_FLAGS = ['--no-memory-reducer', '--min-semi-space-size=16'];
 
 /**
  * Starts Ballast as a user does, with its defaults.
@@ -13,7 +11,8 @@ const NODE_FLAGS = ['--no-memory-reducer', '--min-semi-space-size=16'];
  */
 export function startBallast(models: string, args: readonly string[] = []): Promise<ServerProcess> {
   if (!existsSync(CLI)) throw new Error(`There is no ${CLI}; run npm run build first.`);
-  const serve = [...NODE_FLAGS, CLI, 'serve', '--models', models, '--port', '{port}'];
-  const command = [process.execPath, ...serve, ...args];
+  const { scripts } = JSON.parse(readFileSync('package.json', 'utf8')) as { scripts: { start: string } };
+  const [, ...start] = scripts.start.split(' ');
+  const command = [process.execPath, ...start, '--models', models, '--port', '{port}', ...args];
   return ServerProcess.start('Ballast', command, '/v2/health/ready');
 }

@@ -264,6 +264,7 @@ export class Metrics implements PipelineObserver {
     return () => this.traffic.delete(source);
   }
 
+  /** @returns a metric of `counts`, to be changed at once: without this call its new value would not show. */
   private changed<M extends object>(metric: M): M {
     this.countsText.changed(metric);
     return metric;

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 import { afterEach, describe, expect, it, vi } from 'vitest';
+import { Metrics } from '#ballast/server/metrics.js';
 import { ChangedText, RecentText } from '#ballast/server/metrics-text.js';
 
 const label = fc.constantFrom('cat', 'dog', 'deer "quoted"');
@@ -13,6 +14,51 @@ const step = fc.oneof(
   }),
   fc.record({ do: fc.constant('read' as const) }),
 );
+
+/** A registry of one gauge, whose value is how often it was written. */
+function countingItsTexts(): { registry: Registry; gauge: Gauge } {
+  const registry = new Registry();
+  const collect = (): void => {
+    gauge.inc();
+  };
+  const gauge = new Gauge({ name: 'texts', help: 't', registers: [registry], collect });
+  return { registry, gauge };
+}
+
+/** Whatever a server counts, once each. */
+const EVENTS: readonly ((metrics: Metrics) => void)[] = [
+  (metrics) => {
+    metrics.request('cifar10', '/predict', 200, 0.01);
+  },
+  (metrics) => {
+    metrics.forward('cifar10', 8);
+  },
+  (metrics) => {
+    metrics.queued('cifar10', 0.002);
+  },
+  (metrics) => {
+    metrics.rejected('deadline');
+  },
+  (metrics) => {
+    metrics.promptQueries('cifar10', 'fit', 5);
+  },
+  (metrics) => {
+    metrics.judged('faces', 'image', 'fake', 0.9);
+  },
+  (metrics) => {
+    const matrix = { data: Float32Array.of(0.3, 0.7), rows: 1, cols: 2 };
+    metrics.answered('cifar10', {
+      count: 1,
+      outputs: {},
+      timings: { forward: 3, total: 3 },
+      probabilities: matrix,
+      base: matrix,
+      alpha: Float32Array.of(0.4),
+      lame: { scope: 'request', samples: 1, iterations: 2, changed: 1 },
+      modulation: { missing: [['audio']], unset: ['image'] },
+    });
+  },
+];
 
 afterEach(() => vi.useRealTimers());
 
@@ -46,44 +92,47 @@ describe('text of metrics', () => {
   });
 
   it('is written once where nothing changed', async () => {
-    const registry = new Registry();
-    let written = 0;
-    const kept = new Gauge({
-      name: 'kept',
-      help: 'k',
-      registers: [registry],
-      collect: () => {
-        written++;
-      },
-    });
+    const { registry, gauge } = countingItsTexts();
     const text = new ChangedText(registry);
     await Promise.all([text.read(), text.read()]);
-    await text.read();
-    expect(written).toBe(1);
-    text.changed(kept);
-    await text.read();
-    expect(written).toBe(2);
+    expect(await text.read()).toContain('texts 1');
+    text.changed(gauge);
+    expect(await text.read()).toContain('texts 2');
   });
 
   it('of a slow registry is at most five seconds old', async () => {
-    const registry = new Registry();
-    let written = 0;
-    const slow = new Gauge({
-      name: 'slow',
-      help: 's',
-      registers: [registry],
-      collect: () => {
-        slow.set(++written);
-      },
-    });
-    const text = new RecentText(registry);
+    const text = new RecentText(countingItsTexts().registry);
     vi.useFakeTimers({ toFake: ['performance'] });
     const [first, second] = await Promise.all([text.read(), text.read()]);
-    expect(first).toContain('slow 1');
+    expect(first).toContain('texts 1');
     expect(second).toBe(first);
     vi.advanceTimersByTime(4999);
     expect(await text.read()).toBe(first);
     vi.advanceTimersByTime(2);
-    expect(await text.read()).toContain('slow 2');
+    expect(await text.read()).toContain('texts 2');
+  });
+});
+
+describe('metrics of a server', () => {
+  const ofBallast = async (metrics: Metrics): Promise<string[]> =>
+    (await metrics.text()).split('\n').filter((line) => /^(# TYPE )?ballast_/.test(line));
+
+  it('show all that was counted, whenever they were read before', async () => {
+    const [read, unread] = [new Metrics(), new Metrics()];
+    for (const event of EVENTS) {
+      await read.text();
+      event(read);
+      event(unread);
+    }
+    const lines = await ofBallast(read);
+    expect(lines).toEqual(await ofBallast(unread));
+    const counted = lines.flatMap((line) => /^# TYPE (\S+) (?:counter|histogram)$/.exec(line)?.[1] ?? []);
+    expect(counted.length).toBeGreaterThan(10);
+    for (const name of counted) {
+      const values = lines
+        .filter((line) => line.startsWith(name))
+        .map((line) => Number(line.split(' ').at(-1)));
+      expect(Math.max(0, ...values), name).toBeGreaterThan(0);
+    }
   });
 });

@@ -45,6 +45,19 @@ describe('the Dockerfile', () => {
   });
 });
 
+describe("Node's flags", () => {
+  it('are the same for npm start, the command and the images', async () => {
+    const { scripts } = JSON.parse(await read('package.json')) as { scripts: { start: string } };
+    const flags = scripts.start.split(' ').filter((part) => part.startsWith('--'));
+    expect(flags.length).toBeGreaterThan(0);
+    expect((await read('src/cli.ts')).split('\n')[0]).toBe(`#!/usr/bin/env -S node ${flags.join(' ')}`);
+    const commands = [...(await read('Dockerfile')).matchAll(/^CMD (.+)$/gm)].map(([, json]) => json);
+    expect(commands.length).toBe(2);
+    for (const command of commands)
+      expect(JSON.parse(command)).toEqual(['node', ...flags, 'dist/cli.js', 'serve']);
+  });
+});
+
 describe('the example pictures', () => {
   it('are small, and the README says where each is from', async () => {
     const readme = await read('examples/README.md');
