@@ -1,16 +1,10 @@
 import { z } from 'zod';
 import { BallastError, messageOf } from '../errors.js';
+import { numericText } from '../numeric-text.js';
 import { providerSchema } from '../pipeline/model-config.js';
+import { TELLING } from '../schema-mistake.js';
 import { parseConditions } from './condition.js';
 import { parseStreams } from './streams.js';
-
-/** Text of the command line as a number; what is none is left for the schema to refuse. */
-function numeric<T extends z.ZodType>(schema: T): z.ZodPreprocess<T> {
-  return z.preprocess(
-    (value) => (typeof value === 'string' && value.trim() !== '' ? Number(value) : value),
-    schema,
-  );
-}
 
 /** A list that another function reads, whose sentence becomes the mistake. */
 function listed<T>(read: (text: string) => T[]): z.ZodPipe<z.ZodString, z.ZodTransform<T[], string>> {
@@ -74,10 +68,10 @@ export const evalOptionsSchema = z.strictObject({
       'what is compared, such as base,lame,lame+smoothing; default: every combination of what model.yaml has',
     argument: 'LIST',
   }),
-  samples: numeric(z.int().min(10).max(1_000_000))
+  samples: numericText(z.int().min(10).max(1_000_000))
     .default(1000)
     .meta({ description: 'pictures at most, of all classes alike', argument: 'N' }),
-  seed: numeric(
+  seed: numericText(
     z
       .int()
       .min(0)
@@ -164,6 +158,7 @@ function defaultTextOf(schema: z.ZodType): string | undefined {
 export function parseEvalOptions(given: Readonly<Record<string, unknown>>): EvalOptions {
   const parsed = evalOptionsSchema.safeParse(
     Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)),
+    TELLING,
   );
   if (parsed.success) return parsed.data;
   const mistakes = parsed.error.issues.map((issue) => {

@@ -50,7 +50,7 @@ const logMelSchema = z.strictObject({
 const featuresSchema = z.preprocess(
   (features) => (features === 'waveform' ? { kind: features } : features),
   z.discriminatedUnion('kind', [z.strictObject({ kind: z.literal('waveform') }), logMelSchema], {
-    error: 'waveform, or { kind: log-mel } with the keys of a spectrogram',
+    error: 'it must be waveform, or { kind: log-mel } with the keys of a spectrogram',
   }),
 );
 
@@ -78,8 +78,8 @@ export const audioInputSchema = audioFields
     return { ...input, features, samples: samplesOf(seconds, features, input.sampleRate) };
   })
   .superRefine(({ features, samples, sampleRate }, context) => {
-    const mistake = (path: string[], message: string): void => {
-      context.addIssue({ code: 'custom', path, message });
+    const mistake = (path: string[], right: string): void => {
+      context.addIssue({ code: 'custom', path, message: `it must be ${right}` });
     };
     if (samples < 1) mistake(['seconds'], 'how long a sample is');
     if (samples > MAX_AUDIO_SAMPLES) mistake(['seconds'], `at most ${MAX_AUDIO_SAMPLES} samples`);

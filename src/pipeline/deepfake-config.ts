@@ -37,7 +37,7 @@ export const verdictSchema = z
   })
   .refine(
     ({ threshold, unsure }) => unsure === undefined || (unsure[0] <= threshold && threshold <= unsure[1]),
-    'a threshold that lies between the two bounds of unsure',
+    'it must be a threshold that lies between the two bounds of unsure',
   );
 
 export type FacesConfig = z.infer<typeof facesSchema>;

@@ -7,7 +7,7 @@ const modelName = z
   .string()
   .regex(
     /^[A-Za-z0-9][A-Za-z0-9._-]*$/,
-    'a name of letters, digits, ".", "_" and "-" that starts with a letter or digit',
+    'it must be a name of letters, digits, ".", "_" and "-" that starts with a letter or digit',
   );
 
 const triple = z.union([z.tuple([z.number()]), z.tuple([z.number(), z.number(), z.number()])]);
@@ -116,7 +116,10 @@ export const classifierSchema = z
     /** The tensor of penultimate features `[N, D]`; auto finds it, none serves without (and without LAME). */
     features: z.string().default('auto'),
   })
-  .refine(({ file, url }) => (file === undefined) !== (url === undefined), 'either a file or a url');
+  .refine(
+    ({ file, url }) => (file === undefined) !== (url === undefined),
+    'it must be either a file or a url',
+  );
 
 export const modulationSchema = z.strictObject({
   /** A safetensors file with the scales and shifts of each combination: see adapt/modulation.ts. */
@@ -133,7 +136,7 @@ export const promptSchema = z.strictObject({
     .union([
       z.enum(['latest', 'off']),
       z.int().min(1).transform(String),
-      z.string().regex(/^[1-9]\d*$/, 'a number, latest or off'),
+      z.string().regex(/^[1-9]\d*$/, 'it must be a number, latest or off'),
     ])
     .default('latest'),
   /** Strength of the prompt, in the model's own input units. */

@@ -4,6 +4,7 @@ import { isNode, LineCounter, parseDocument, type Document } from 'yaml';
 import type { z } from 'zod';
 import { BallastError, messageOf } from '../errors.js';
 import { closestNames } from '../runtime/onnx/closest-names.js';
+import { foundAndRight, TELLING } from '../schema-mistake.js';
 import {
   batchingSchema,
   calibrationSchema,
@@ -91,31 +92,23 @@ export function parseModelFile(text: string, path: string): ModelConfig {
     throw new BallastError('invalid-model', `${path}:${line}: ${syntax.message.split('\n')[0]}`);
   }
   const content: unknown = document.toJS();
-  const parsed = modelConfigSchema.safeParse(content, { reportInput: true });
+  const parsed = modelConfigSchema.safeParse(content, TELLING);
   if (parsed.success) return parsed.data;
   const mistakes = parsed.error.issues.map((issue) => describeIssue(issue, document, lines, path));
   throw new BallastError('invalid-model', mistakes.join('\n'));
 }
 
-type Issue = z.core.$ZodIssue;
-
-function describeIssue(issue: Issue, document: Document, lines: LineCounter, path: string): string {
+function describeIssue(
+  issue: z.core.$ZodIssue,
+  document: Document,
+  lines: LineCounter,
+  path: string,
+): string {
   const unknown = issue.code === 'unrecognized_keys' ? issue.keys[0] : undefined;
   const keys = [...issue.path.map(String), ...(unknown === undefined ? [] : [unknown])];
   const where = `${path}:${lineOf(keys, document, lines)}: ${keys.join('.') || 'the whole file'}`;
   if (unknown !== undefined) return `${where}: there is no such key${suggestion(unknown)}.`;
-  const found = issue.input === undefined ? 'nothing' : JSON.stringify(issue.input);
-  return `${where}: found ${found}; ${allowed(issue)}.`;
-}
-
-function allowed(issue: Issue): string {
-  if (issue.code === 'invalid_value') {
-    return `allowed: ${issue.values.map((value) => JSON.stringify(value)).join(', ')}`;
-  }
-  if (issue.code === 'invalid_union' && issue.discriminator === 'kind')
-    return 'allowed: "image", "audio", "tensor"';
-  if (issue.code === 'invalid_format' || issue.code === 'custom') return `it must be ${issue.message}`;
-  return issue.message.charAt(0).toLowerCase() + issue.message.slice(1);
+  return `${where}: ${foundAndRight(issue)}.`;
 }
 
 /** The line of the innermost of `keys` that the file has. */

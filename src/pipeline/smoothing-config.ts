@@ -41,7 +41,10 @@ export const smoothingFields = z.strictObject({
   mixing: z.string().optional(),
   /** What each input of the mixing network reads: `standard:TENSOR` or `robust:TENSOR` of those files. */
   features: z
-    .record(z.string(), z.string().regex(/^(standard|robust):./, '"standard:TENSOR" or "robust:TENSOR"'))
+    .record(
+      z.string(),
+      z.string().regex(/^(standard|robust):./, 'it must be "standard:TENSOR" or "robust:TENSOR"'),
+    )
     .default({}),
   /** How gamma is normalised, for a network that leaves that out. */
   gamma: z
@@ -67,8 +70,8 @@ export const smoothingFields = z.strictObject({
 export const smoothingSchema = smoothingFields
   .transform((smoothing) => ({ ...smoothing, mode: smoothing.mode ?? impliedMode(smoothing) }))
   .superRefine(({ mode, alpha, mixing, nonlinear }, context) => {
-    const mistake = (key: string, message: string): void => {
-      context.addIssue({ code: 'custom', path: [key], message });
+    const mistake = (key: string, right: string): void => {
+      context.addIssue({ code: 'custom', path: [key], message: `it must be ${right}` });
     };
     if (mode === 'mixing-network') {
       if (mixing === undefined) mistake('mixing', 'the file of the mixing network');

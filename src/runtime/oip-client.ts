@@ -1,6 +1,7 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { z } from 'zod';
 import { BallastError } from '../errors.js';
+import { foundAndRight, TELLING } from '../schema-mistake.js';
 import { toFloat16, toFloat32 } from './float16.js';
 import type { Tensor, TensorData, TensorMap, TensorSpec, TensorType } from './tensor.js';
 
@@ -275,10 +276,10 @@ function parse<T>(host: string, what: string, body: Uint8Array, schema: z.ZodTyp
   } catch (error) {
     throw garbled(host, `its ${what} is no JSON`, error);
   }
-  const checked = schema.safeParse(parsed);
+  const checked = schema.safeParse(parsed, TELLING);
   if (checked.success) return checked.data;
   const [issue] = checked.error.issues;
-  throw garbled(host, `its ${what} is wrong at "${quote(issue.path.join('.'))}": ${issue.message}`);
+  throw garbled(host, `its ${what} is wrong at "${quote(issue.path.join('.'))}": ${foundAndRight(issue)}`);
 }
 
 function parseLeniently(text: string): unknown {

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { BallastError } from '../errors.js';
+import { foundAndRight, TELLING } from '../schema-mistake.js';
 
 /** A safetensors file in memory: named float tensors, and free text about them. */
 export interface Safetensors {
@@ -43,10 +44,10 @@ export function readSafetensors(bytes: Uint8Array, name: string): Safetensors {
   } catch {
     throw refuse('its header is no JSON');
   }
-  const header = headerSchema.safeParse(json);
+  const header = headerSchema.safeParse(json, TELLING);
   if (!header.success) {
-    const [{ path, message }] = header.error.issues;
-    throw refuse(`its header is wrong at "${path.join('.')}": ${message}`);
+    const [issue] = header.error.issues;
+    throw refuse(`its header is wrong at "${issue.path.join('.')}": ${foundAndRight(issue)}`);
   }
   const { __metadata__: metadata, ...entries } = header.data;
   const tensors = new Map<string, FloatTensor>();

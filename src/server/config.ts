@@ -1,18 +1,12 @@
 import { z } from 'zod';
 import { BallastError } from '../errors.js';
+import { numericText } from '../numeric-text.js';
 import { providerSchema } from '../pipeline/model-config.js';
-
-/** Flags and environment variables are text; YAML and code may hold numbers. */
-function numeric<T extends z.ZodType>(schema: T): z.ZodPreprocess<T> {
-  return z.preprocess((value) => {
-    const number = typeof value === 'string' && value.trim() !== '' ? Number(value) : NaN;
-    return Number.isNaN(number) ? value : number;
-  }, schema);
-}
+import { foundAndRight, TELLING } from '../schema-mistake.js';
 
 /** YAML 1.1 and people alike write a switch in more than one way. */
 const onOff = z
-  .union([z.boolean(), z.enum(['on', 'off', 'true', 'false'])], 'expected on or off')
+  .union([z.boolean(), z.enum(['on', 'off', 'true', 'false'])], 'it must be on or off')
   .transform((value) => value === true || value === 'on' || value === 'true');
 
 /**
@@ -31,52 +25,52 @@ export const serverConfigSchema = z.strictObject({
     .min(1)
     .default('127.0.0.1')
     .meta({ description: 'address to listen on; 0.0.0.0 for every network', argument: 'ADDRESS' }),
-  port: numeric(z.int().min(0).max(65535))
+  port: numericText(z.int().min(0).max(65535))
     .default(8080)
     .meta({ description: 'port to listen on; 0 takes a free one', argument: 'PORT' }),
   provider: providerSchema
     .default('auto')
     .meta({ description: 'where models run; auto: cuda, then webgpu, then cpu', argument: 'NAME' }),
-  workers: numeric(z.int().min(1).max(64)).optional().meta({
+  workers: numericText(z.int().min(1).max(64)).optional().meta({
     description: 'inference workers a model; default: small ones on a CPU one a core and one for all, else 1',
     argument: 'N',
   }),
-  threads: numeric(z.int().min(1).max(1024)).optional().meta({
+  threads: numericText(z.int().min(1).max(1024)).optional().meta({
     description: "onnxruntime's threads a worker; default: what suits the workers and the cores",
     argument: 'N',
   }),
-  warmUp: numeric(z.number().min(0).max(3600)).optional().meta({
+  warmUp: numericText(z.number().min(0).max(3600)).optional().meta({
     description: 'seconds that each copy of a model may warm up; default: 0.1 on a CPU, 10 on a GPU',
     argument: 'SECONDS',
   }),
-  requestTimeout: numeric(z.number().min(0.001).max(86_400))
+  requestTimeout: numericText(z.number().min(0.001).max(86_400))
     .default(30)
     .meta({ description: 'seconds until a request is answered 504', argument: 'SECONDS' }),
-  maxBodyMb: numeric(z.number().min(0.001).max(4096))
+  maxBodyMb: numericText(z.number().min(0.001).max(4096))
     .default(100)
     .meta({ description: 'megabytes that a request may have', argument: 'MB' }),
-  maxPendingMb: numeric(z.number().min(0.001).max(1_048_576))
+  maxPendingMb: numericText(z.number().min(0.001).max(1_048_576))
     .default(1024)
     .meta({ description: 'megabytes that all requests in flight may have together', argument: 'MB' }),
-  maxFiles: numeric(z.int().min(1).max(100_000))
+  maxFiles: numericText(z.int().min(1).max(100_000))
     .default(256)
     .meta({ description: 'files that a predict request may have', argument: 'N' }),
-  maxVideoMb: numeric(z.number().min(0.001).max(1_048_576))
+  maxVideoMb: numericText(z.number().min(0.001).max(1_048_576))
     .default(512)
     .meta({ description: 'megabytes that a video may have', argument: 'MB' }),
-  maxVideoSeconds: numeric(z.number().min(0.1).max(86_400))
+  maxVideoSeconds: numericText(z.number().min(0.1).max(86_400))
     .default(3600)
     .meta({ description: 'seconds that a video may last', argument: 'SECONDS' }),
-  maxVideos: numeric(z.int().min(1).max(1000))
+  maxVideos: numericText(z.int().min(1).max(1000))
     .default(4)
     .meta({ description: 'videos that are taken in or judged at once', argument: 'N' }),
-  maxStreams: numeric(z.int().min(1).max(10_000_000))
+  maxStreams: numericText(z.int().min(1).max(10_000_000))
     .default(10_000)
     .meta({ description: 'streams kept; the least recently used goes first', argument: 'N' }),
-  maxStreamMb: numeric(z.number().min(0.001).max(1_048_576))
+  maxStreamMb: numericText(z.number().min(0.001).max(1_048_576))
     .default(256)
     .meta({ description: 'megabytes that all streams may hold together', argument: 'MB' }),
-  maxStreamAge: numeric(z.number().min(0.001).max(31_536_000))
+  maxStreamAge: numericText(z.number().min(0.001).max(31_536_000))
     .default(3600)
     .meta({ description: 'seconds after which an idle stream is forgotten', argument: 'SECONDS' }),
   remoteHosts: z
@@ -98,7 +92,7 @@ export const serverConfigSchema = z.strictObject({
     .enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'])
     .default('info')
     .meta({ description: 'least severe level that is logged; info has a line a request', argument: 'LEVEL' }),
-  shutdownTimeout: numeric(z.number().min(0).max(86_400)).default(30).meta({
+  shutdownTimeout: numericText(z.number().min(0).max(86_400)).default(30).meta({
     description: 'seconds that requests in flight get to finish after SIGTERM',
     argument: 'SECONDS',
   }),
@@ -153,7 +147,7 @@ export interface Given {
  */
 export function parseConfig(given: Readonly<Record<string, Given>>): ServerConfig {
   const values = Object.fromEntries(Object.entries(given).map(([key, { value }]) => [key, value]));
-  const parsed = serverConfigSchema.safeParse(values);
+  const parsed = serverConfigSchema.safeParse(values, TELLING);
   if (parsed.success) return parsed.data;
   const mistakes = parsed.error.issues.flatMap((issue) => {
     if (issue.code === 'unrecognized_keys') {
@@ -164,8 +158,7 @@ export function parseConfig(given: Readonly<Record<string, Given>>): ServerConfi
     }
     const key = String(issue.path[0]);
     const setting = settings.find((known) => known.key === key);
-    const { where, value } = given[key];
-    return [`${where}: ${issue.message}, got ${JSON.stringify(value)} (${setting?.description ?? key})`];
+    return [`${given[key].where}: ${foundAndRight(issue)} (${setting?.description ?? key})`];
   });
   throw new BallastError('invalid-input', mistakes.join('\n  '));
 }

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { numericText } from '../numeric-text.js';
 import { predictQuerySchema, predictResponseSchema } from './schemas.js';
 
 /** Frames of a video that a request may have looked at. */
@@ -20,11 +21,7 @@ export const deepfakeQuerySchema = z.strictObject({
     .literal('face')
     .optional()
     .meta({ description: 'face: what has no face is answered 422, not with the verdict no-face' }),
-  frames: z
-    .preprocess(
-      (text) => (typeof text === 'string' && /^\d+$/.test(text) ? Number(text) : text),
-      z.int().min(1).max(MOST_FRAMES),
-    )
+  frames: numericText(z.int().min(1).max(MOST_FRAMES))
     .default(32)
     .meta({
       description: 'frames of a video that are looked at, spread over its length',

@@ -2,12 +2,12 @@ import { z } from 'zod';
 import type { FitPromptOptions } from '../adapt/fit-prompt.js';
 import { SPSA_GC_DEFAULTS } from '../adapt/spsa-gc.js';
 import { BallastError } from '../errors.js';
+import { numericText } from '../numeric-text.js';
+import { foundAndRight, TELLING } from '../schema-mistake.js';
 
 /** The query's values are text. */
 function numeric(schema: z.ZodType, type: 'integer' | 'number', about: string): z.ZodType {
-  const text = (value: unknown): unknown =>
-    typeof value === 'string' && value.trim() !== '' ? Number(value) : value;
-  return z.preprocess(text, schema).optional().meta({ description: about, override: { type } });
+  return numericText(schema).optional().meta({ description: about, override: { type } });
 }
 
 /** Query of a request that starts a job. */
@@ -78,13 +78,13 @@ export function readFitOptions(
   given: Readonly<Record<string, unknown>>,
   isRemote: boolean,
 ): FitPromptOptions {
-  const parsed = fitQuerySchema.safeParse(given);
+  const parsed = fitQuerySchema.safeParse(given, TELLING);
   if (!parsed.success) {
     const [issue] = parsed.error.issues;
     const problem =
       issue.code === 'unrecognized_keys'
         ? `There is no option "${issue.keys[0].slice(0, 64)}"; there are ${Object.keys(fitQuerySchema.shape).join(', ')}.`
-        : `The option "${String(issue.path[0])}" is wrong: ${issue.message}.`;
+        : `The option "${String(issue.path[0])}" is wrong: ${foundAndRight(issue)}.`;
     throw new BallastError('invalid-input', problem);
   }
   const { batch, every, ...rest } = parsed.data as Partial<Record<string, number>>;

@@ -1,5 +1,6 @@
 import type { z } from 'zod';
 import { BallastError } from '../errors.js';
+import { foundAndRight, TELLING } from '../schema-mistake.js';
 
 /**
  * Reads a query by its schema.
@@ -17,7 +18,7 @@ export function readQuery<Shape extends z.ZodRawShape>(
     }
     given[name] = value;
   }
-  const parsed = schema.safeParse(given);
+  const parsed = schema.safeParse(given, TELLING);
   if (parsed.success) return parsed.data;
   const [issue] = parsed.error.issues;
   if (issue.code === 'unrecognized_keys') {
@@ -29,6 +30,6 @@ export function readQuery<Shape extends z.ZodRawShape>(
   }
   throw new BallastError(
     'invalid-input',
-    `The query parameter "${String(issue.path[0])}" is wrong: ${issue.message}.`,
+    `The query parameter "${String(issue.path[0])}" is wrong: ${foundAndRight(issue)}.`,
   );
 }

@@ -1,11 +1,12 @@
 import { z } from 'zod';
+import { numericText } from '../numeric-text.js';
 
 /** A name that a client gives to a stream of samples. */
 export const streamIdSchema = z
   .string()
   .regex(
     /^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$/,
-    'a stream is named by up to 128 letters, digits, ".", "_", ":" and "-", a letter or digit first',
+    'it must be up to 128 letters, digits, ".", "_", ":" and "-", a letter or digit first',
   )
   .meta({ description: 'the stream that the samples continue', example: 'cam-7' });
 
@@ -13,7 +14,9 @@ export const streamIdSchema = z
 export const alphaSchema = z.number().min(0).max(1);
 
 /** A prompt's version, or none. */
-export const promptSchema = z.string().regex(/^([1-9]\d{0,8}|off)$/, 'the number of a version, or off');
+export const promptSchema = z
+  .string()
+  .regex(/^([1-9]\d{0,8}|off)$/, 'it must be the number of a version, or off');
 
 /** Query of a predict request. */
 export const predictQuerySchema = z.strictObject({
@@ -25,8 +28,7 @@ export const predictQuerySchema = z.strictObject({
   smoothing: z.enum(['on', 'off']).optional().meta({
     description: 'whether the standard and the robust classifier are mixed; otherwise as model.yaml says',
   }),
-  alpha: z
-    .preprocess((text) => (typeof text === 'string' && text.trim() !== '' ? Number(text) : text), alphaSchema)
+  alpha: numericText(alphaSchema)
     .optional()
     .meta({
       description: 'weight of the robust classifier for this request, from 0 (none) to 1 (alone)',
@@ -38,11 +40,7 @@ export const predictQuerySchema = z.strictObject({
   certify: z.enum(['on', 'off']).optional().meta({
     description: 'whether answers come with a certified radius, even where it costs many forward passes',
   }),
-  top: z
-    .preprocess(
-      (text) => (typeof text === 'string' && /^\d+$/.test(text) ? Number(text) : text),
-      z.int().min(1),
-    )
+  top: numericText(z.int().min(1))
     .optional()
     .meta({
       description: 'classes in `top`, the most probable first',

@@ -92,11 +92,12 @@ describe('predict', () => {
 
   it.each([
     ['?tpo=3', 'tpo'],
-    ['?top=0', 'top'],
-    ['?top=1.5', 'top'],
+    ['?top=0', '"top" is wrong: found 0; it must be at least 1.'],
+    ['?top=many', '"top" is wrong: found "many"; it must be a number.'],
+    ['?top=1.5', '"top" is wrong: found 1.5; it must be a whole number.'],
     ['?top=1&top=2', 'twice'],
-    ['?lame=maybe', 'lame'],
-    ['?stream=..%2Fx', 'stream'],
+    ['?lame=maybe', '"lame" is wrong: found "maybe"; allowed: "on", "off".'],
+    ['?stream=..%2Fx', '"stream" is wrong: found "../x"; it must be up to 128 letters'],
     [`?stream=${'x'.repeat(129)}`, 'stream'],
   ])('refuses the query %s and says why', async (query, named) => {
     const answer = await ask(`${server.url}${path}${query}`, { method: 'POST', body: formOf([pictures[0]]) });

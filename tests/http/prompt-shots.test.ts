@@ -102,12 +102,12 @@ describe('shots that cannot be fitted to', () => {
 
   it.each([
     ['steps=7', /^There is no option "steps"; there are queries, seed, /],
-    ['queries=many', /"queries" is wrong/],
+    ['queries=many', /"queries" is wrong: found "many"; it must be a number\./],
     ['queries=0', /"queries" is wrong/],
     ['queries=1.5', /"queries" is wrong/],
     ['queries=', /"queries" is wrong/],
     ['validation=1', /"validation" is wrong/],
-    ['samples=0', /"samples" is wrong/],
+    ['samples=0', /"samples" is wrong: found 0; it must be at least 1\./],
     ['beta=1', /"beta" is wrong/],
     ['a=-1', /"a" is wrong/],
     ['c=0', /"c" is wrong/],

@@ -32,7 +32,7 @@ describe('model.yaml', () => {
       'affinity: kn',
       /^model\.yaml:6: lame\.affinity: found "kn"; allowed: "knn", "rbf", "linear"/,
     ],
-    ['k: 5', 'k: 0', /^model\.yaml:6: lame\.k: found 0; .*>=1/],
+    ['k: 5', 'k: 0', /^model\.yaml:6: lame\.k: found 0; it must be at least 1\./],
     ['width: 28', 'width: wide', /^model\.yaml:4: inputs\.image\.width: found "wide"; .*number/],
     [
       'kind: image',

@@ -1,6 +1,7 @@
 import { BallastError } from '../../errors.js';
 import type { RequestOptions } from '../../pipeline/batch.js';
 import type { StopSignal } from '../../runtime/stop-signal.js';
+import { foundAndRight, TELLING } from '../../schema-mistake.js';
 import { alphaSchema, promptSchema, streamIdSchema } from '../schemas.js';
 
 /**
@@ -28,9 +29,12 @@ export function inferOptions(
     );
   }
   if (stream !== undefined) {
-    const { success, error } = streamIdSchema.safeParse(stream);
+    const { success, error } = streamIdSchema.safeParse(stream, TELLING);
     if (!success) {
-      throw new BallastError('invalid-input', `The parameter "stream" is wrong: ${error.issues[0].message}.`);
+      throw new BallastError(
+        'invalid-input',
+        `The parameter "stream" is wrong: ${foundAndRight(error.issues[0])}.`,
+      );
     }
   }
   return {

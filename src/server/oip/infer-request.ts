@@ -2,6 +2,7 @@ import { LRUCache } from 'lru-cache';
 import type { z } from 'zod';
 import { BallastError, messageOf } from '../../errors.js';
 import type { Tensor, TensorMap, TensorSpec } from '../../runtime/tensor.js';
+import { foundAndRight, TELLING } from '../../schema-mistake.js';
 import { readBinaryData } from './binary-data.js';
 import { datatypeNamed, datatypeNames, datatypeOf } from './datatypes.js';
 import { parseExactly } from './exact-json.js';
@@ -91,7 +92,7 @@ function parseRequest(json: Uint8Array): ParsedRequest {
   } catch (error) {
     throw new BallastError('invalid-input', `The request is no JSON: ${messageOf(error)}.`);
   }
-  const checked = inferRequestSchema.safeParse(parsed);
+  const checked = inferRequestSchema.safeParse(parsed, TELLING);
   if (checked.success) {
     const onlyBinary = checked.data.inputs.every(({ data }) => data === undefined);
     if (onlyBinary && isShort) parsedBefore.set(text, checked.data);
@@ -101,7 +102,7 @@ function parseRequest(json: Uint8Array): ParsedRequest {
   const where = issue.path.map(String).join('.');
   throw new BallastError(
     'invalid-input',
-    `The request is no inference request: ${where === '' ? '' : `${where}: `}${issue.message}.`,
+    `The request is no inference request: ${where === '' ? '' : `${where}: `}${foundAndRight(issue)}.`,
   );
 }
 

@@ -1,16 +1,13 @@
 import { setFloat16 } from '@petamoriken/float16';
 import { BallastError } from '../../errors.js';
 import type { TensorData } from '../../runtime/tensor.js';
+import { shown } from '../../schema-mistake.js';
 import { ZERO_CHARACTER } from './binary-data.js';
 import type { DatatypeInfo } from './datatypes.js';
 
 /** Which values of a tensor in JSON are wrong, and why. */
 function wrong(tensor: string, index: number, value: unknown, why: string): BallastError {
-  const found = typeof value === 'bigint' ? String(value) : (JSON.stringify(value) as string | undefined);
-  return new BallastError(
-    'invalid-input',
-    `Input "${tensor}", element ${index}: ${(found ?? 'nothing').slice(0, 64)} ${why}.`,
-  );
+  return new BallastError('invalid-input', `Input "${tensor}", element ${index}: ${shown(value)} ${why}.`);
 }
 
 /**

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { BallastError, messageOf } from '../../errors.js';
+import { foundAndRight, TELLING } from '../../schema-mistake.js';
 import { readBody } from '../body.js';
 import type { ServerContext } from '../context.js';
 import { modelNameOf } from '../model-of.js';
@@ -93,8 +94,11 @@ async function readSmallJson<T extends z.ZodType>(
   } catch (error) {
     throw new BallastError('invalid-input', `The body is no JSON: ${messageOf(error)}.`);
   }
-  const parsed = schema.safeParse(value);
+  const parsed = schema.safeParse(value, TELLING);
   if (parsed.success) return parsed.data;
   const [issue] = parsed.error.issues;
-  throw new BallastError('invalid-input', `The body is wrong: ${issue.path.join('.')} ${issue.message}.`);
+  throw new BallastError(
+    'invalid-input',
+    `The body is wrong: ${issue.path.map((key) => `${String(key)}: `).join('')}${foundAndRight(issue)}.`,
+  );
 }

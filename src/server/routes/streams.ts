@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { BallastError } from '../../errors.js';
+import { foundAndRight, TELLING } from '../../schema-mistake.js';
 import type { ServerContext } from '../context.js';
 import { jsonAnswer, problems } from '../operation.js';
 import { sendJson, sendNothing } from '../respond.js';
@@ -58,9 +59,12 @@ export function streamRoutes(context: ServerContext): Route[] {
 }
 
 function streamIdOf({ params }: Exchange): string {
-  const parsed = streamIdSchema.safeParse(params['id']);
+  const parsed = streamIdSchema.safeParse(params['id'], TELLING);
   if (parsed.success) return parsed.data;
-  throw new BallastError('invalid-input', `The stream's name is wrong: ${parsed.error.issues[0].message}.`);
+  throw new BallastError(
+    'invalid-input',
+    `The stream's name is wrong: ${foundAndRight(parsed.error.issues[0])}.`,
+  );
 }
 
 function unknownStream(id: string): BallastError {
