@@ -28,6 +28,8 @@ interface Entry {
 interface Slot {
   status: ModelStatus;
   model: LoadedModel | undefined;
+  /** When it is tried again, where something is missing. */
+  again: NodeJS.Timeout | undefined;
 }
 
 /**
@@ -152,34 +154,41 @@ export class ModelRegistry implements Models {
     return done;
   }
 
-  /** Tries again to load what is missing for the time being, such as a remote classifier. */
-  private loadLater(name: string, slot: Slot): void {
-    setTimeout(() => {
-      if (!this.closing && slot.status.state === 'UNAVAILABLE' && slot.status.reason !== 'unloaded') {
-        this.load(name).catch(() => undefined);
-      }
+  /** Tries again to load a version of which something is missing for the time being, such as its remote classifier. */
+  private loadLater(slots: Map<string, Slot>, slot: Slot, entry: Entry): void {
+    slot.again ??= setTimeout(() => {
+      slot.again = undefined;
+      this.change(entry.name, async () => {
+        const { state, reason } = slot.status;
+        if (slots.get(entry.version) !== slot || state !== 'UNAVAILABLE' || reason === 'unloaded') return;
+        await this.loadVersion(slots, entry);
+      }).catch(() => undefined);
     }, LOAD_AGAIN_MS).unref();
   }
 
-  private async loadVersion(slots: Map<string, Slot>, { name, version, folder }: Entry): Promise<void> {
+  private async loadVersion(slots: Map<string, Slot>, entry: Entry): Promise<void> {
+    const { name, version, folder } = entry;
     const before = slots.get(version);
     const slot: Slot = before ?? {
       model: undefined,
+      again: undefined,
       status: { name, version, state: 'LOADING', reason: '' },
     };
     slots.set(version, slot);
+    const known = slot.status.reason;
     if (slot.model === undefined) slot.status = { name, version, state: 'LOADING', reason: 'loading' };
     let model: LoadedModel;
     try {
       model = await LoadedModel.open(await readModelFile(folder, name, version), this.host);
     } catch (error) {
       const reason = messageOf(error);
-      this.options.log.error(
+      const level = reason === known ? 'debug' : 'error';
+      this.options.log[level](
         { model: name, version, reason },
         `model ${name} version ${version} cannot be loaded`,
       );
       if (slot.model === undefined) slot.status = { name, version, state: 'UNAVAILABLE', reason };
-      if (error instanceof BallastError && error.code === 'unavailable') this.loadLater(name, slot);
+      if (error instanceof BallastError && error.code === 'unavailable') this.loadLater(slots, slot, entry);
       throw error;
     }
     const old = slot.model;

@@ -1,15 +1,20 @@
 import { readFile, rm, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { pino } from 'pino';
-import { afterAll, describe, expect, it } from 'vitest';
+import { afterAll, describe, expect, it, vi } from 'vitest';
 import { UNOBSERVED, type BatchResult } from '#ballast/pipeline/batch.js';
-import { ModelRegistry } from '#ballast/pipeline/registry.js';
+import { ModelRegistry, type RegistryOptions } from '#ballast/pipeline/registry.js';
 import type { Tensor } from '#ballast/runtime/tensor.js';
 import { addModel, imageModelYaml, modelsFolder } from '../fixtures/model-folder.js';
 
 const open: ModelRegistry[] = [];
 
-async function openRegistry(directory: string): Promise<ModelRegistry> {
+async function openRegistry(
+  directory: string,
+  options: Partial<RegistryOptions> = {},
+): Promise<ModelRegistry> {
   const registry = await ModelRegistry.open({
     directory,
     providers: ['cpu'],
@@ -21,6 +26,7 @@ async function openRegistry(directory: string): Promise<ModelRegistry> {
     observer: UNOBSERVED,
     log: pino({ level: 'silent' }),
     streamLimits: { maxStreams: 100, maxBytes: 1e7, maxIdleSeconds: 60 },
+    ...options,
   });
   open.push(registry);
   return registry;
@@ -186,5 +192,48 @@ describe('ModelRegistry', () => {
     await rm(join(folder, 'net', '3'), { recursive: true });
     await registry.load('net');
     expect(registry.get('net').version).toBe('1');
+  });
+
+  it('tries a version whose remote is away again, alone, one try at a time, and says so once', async () => {
+    let tries = 0;
+    const away = createServer((_, res) => {
+      tries++;
+      res.writeHead(503).end();
+    });
+    await new Promise<void>((resolve) => away.listen(0, '127.0.0.1', resolve));
+    const host = `127.0.0.1:${(away.address() as AddressInfo).port}`;
+    const folder = await modelsFolder();
+    await addModel(folder, 'net', 'resnet-dynamo.onnx');
+    const remote = `{ url: "http://${host}/v2/models/net", retries: 0 }`;
+    const yaml = imageModelYaml('net', 'resnet-dynamo.onnx').replace('{ file: resnet-dynamo.onnx }', remote);
+    await addModel(folder, 'net/2', 'resnet-dynamo.onnx', yaml);
+    const lines: string[] = [];
+    const log = pino({ level: 'error' }, { write: (line: string) => lines.push(line) });
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'], shouldAdvanceTime: true });
+    try {
+      const registry = await openRegistry(folder, { remoteHosts: [host], log });
+      const askedForMore = (): Promise<void> => expect(registry.load('net')).rejects.toThrow('503');
+      expect(registry.index()).toMatchObject([{ state: 'READY' }, { version: '2', state: 'UNAVAILABLE' }]);
+      expect(tries).toBe(1);
+      const local = registry.get('net', '1');
+      await vi.advanceTimersByTimeAsync(15_000);
+      await vi.waitFor(() => {
+        expect(tries).toBe(2);
+      });
+      await vi.waitFor(() => {
+        expect(registry.index()[1].state).toBe('UNAVAILABLE');
+      });
+      expect(registry.get('net', '1') === local).toBe(true);
+      for (let ask = 0; ask < 3; ask++) await askedForMore();
+      expect(tries).toBe(5);
+      await vi.advanceTimersByTimeAsync(15_000);
+      // Comes after whatever has begun by itself.
+      await askedForMore();
+      expect(tries).toBe(7);
+      expect(lines).toHaveLength(1);
+    } finally {
+      vi.useRealTimers();
+      away.close();
+    }
   });
 });
