@@ -102,6 +102,7 @@ describe('text of metrics', () => {
 
   it('of a slow registry is at most five seconds old', async () => {
     const text = new RecentText(countingItsTexts().registry);
+    // Timers that are as late as this one's would be where the event loop is held.
     vi.useFakeTimers({ toFake: ['performance'] });
     const [first, second] = await Promise.all([text.read(), text.read()]);
     expect(first).toContain('texts 1');
@@ -110,6 +111,19 @@ describe('text of metrics', () => {
     expect(await text.read()).toBe(first);
     vi.advanceTimersByTime(2);
     expect(await text.read()).toContain('texts 2');
+  });
+
+  it('of a slow registry is kept ready while somebody reads it', async () => {
+    const text = new RecentText(countingItsTexts().registry);
+    vi.useFakeTimers({ toFake: ['performance', 'setTimeout', 'clearTimeout'] });
+    expect(await text.read()).toContain('texts 1');
+    await vi.advanceTimersByTimeAsync(4000);
+    expect(await text.read()).toContain('texts 2');
+    await vi.advanceTimersByTimeAsync(60_000);
+    expect(await text.read()).toContain('texts 17');
+    await vi.advanceTimersByTimeAsync(3_600_000);
+    // 29 times in the two minutes after it was read, and now.
+    expect(await text.read()).toContain('texts 47');
   });
 });
 
