@@ -1,5 +1,6 @@
 import { fork, type ChildProcess } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
+import { nodeFlags } from './node-flags.js';
 
 /** What a process of `answerParent` sends back. */
 type Reply<T> = { readonly result: T } | { readonly error: string };
@@ -16,6 +17,7 @@ export class AnsweringProcess<Question, Result> {
     this.child = fork(fileURLToPath(module), {
       serialization: 'advanced',
       env: { ...process.env, ...env },
+      execArgv: [...process.execArgv, ...nodeFlags()],
     });
   }
 

@@ -1,4 +1,5 @@
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
+import { nodeFlags } from './node-flags.js';
 import { ServerProcess } from './server-process.js';
 
 const CLI = 'dist/cli.js';
@@ -11,8 +12,16 @@ const CLI = 'dist/cli.js';
  */
 export function startBallast(models: string, args: readonly string[] = []): Promise<ServerProcess> {
   if (!existsSync(CLI)) throw new Error(`There is no ${CLI}; run npm run build first.`);
-  const { scripts } = JSON.parse(readFileSync('package.json', 'utf8')) as { scripts: { start: string } };
-  const [, ...start] = scripts.start.split(' ');
-  const command = [process.execPath, ...start, '--models', models, '--port', '{port}', ...args];
+  const command = [
+    process.execPath,
+    ...nodeFlags(),
+    CLI,
+    'serve',
+    '--models',
+    models,
+    '--port',
+    '{port}',
+    ...args,
+  ];
   return ServerProcess.start('Ballast', command, '/v2/health/ready');
 }

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { Connection } from './connection.js';
+import { nodeFlags } from './node-flags.js';
 import { getRequest, tensorRequest } from './requests.js';
 import { ServerProcess } from './server-process.js';
 import { SLOW_ROWS, SLOW_WIDTH } from './slow-model.js';
@@ -75,7 +76,8 @@ export async function runResponsive(port: number, model: string): Promise<Respon
 
 function startBare(): Promise<ServerProcess> {
   const file = fileURLToPath(new URL('bare-server.ts', import.meta.url));
-  return ServerProcess.start('The bare server', [process.execPath, ...process.execArgv, file, '{port}'], '/');
+  const command = [process.execPath, ...process.execArgv, ...nodeFlags(), file, '{port}'];
+  return ServerProcess.start('The bare server', command, '/');
 }
 
 /** A model answers once its first copy is loaded; those that load after it would stretch the batch. */
