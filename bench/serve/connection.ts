@@ -54,8 +54,10 @@ export class Connection {
   /**
    * Sends a whole request.
    * @param request - head and body; the answer to the one before must have come
+   * @throws Error where the server has closed the connection
    */
   send(request: Buffer): Promise<Answer> {
+    if (this.socket.destroyed) return Promise.reject(new Error('The server has closed the connection.'));
     return new Promise((resolve, reject) => {
       this.settle = { resolve, reject };
       this.socket.write(request);

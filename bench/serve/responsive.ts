@@ -41,13 +41,19 @@ export async function runResponsive(port: number, model: string): Promise<Respon
   const values = new Float32Array(SLOW_ROWS * SLOW_WIDTH).fill(0.1);
   const request = tensorRequest(`/v2/models/${model}/infer`, 'x', 'y', [SLOW_ROWS, SLOW_WIDTH], values);
   const bareServer = await startBare();
-  const [batches, probes, bareProbes] = await Promise.all(
-    [port, port, bareServer.port].map((to) => Connection.open(to)),
-  );
   const byPath = new Map<string, Slowest>(PATHS.map((path) => [path, { ms: 0, count: 0 }]));
   const bare: Slowest = { ms: 0, count: 0 };
+  const connections: Connection[] = [];
+  const open = async (to: number): Promise<Connection> => {
+    const connection = await Connection.open(to);
+    connections.push(connection);
+    return connection;
+  };
   try {
+    const probes = await open(port);
     await untilQuiet(probes);
+    // Not sooner: Node.js closes connections over which nothing was asked for a minute.
+    const [batches, bareProbes] = await Promise.all([open(port), open(bareServer.port)]);
     // The first probe of each kind pays for code that is compiled on first use, with or without a batch.
     for (const path of PATHS) await timed(probes, path);
     await timed(bareProbes, '/');
@@ -69,7 +75,7 @@ export async function runResponsive(port: number, model: string): Promise<Respon
     }
     return { batchSeconds, byPath, bare, met: [...byPath.values()].every(({ ms }) => ms < MOST_MS) };
   } finally {
-    for (const connection of [batches, probes, bareProbes]) connection.close();
+    for (const connection of connections) connection.close();
     await bareServer.stop();
   }
 }
