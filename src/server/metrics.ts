@@ -27,7 +27,7 @@ export type Rejection = Parameters<PipelineObserver['rejected']>[0];
 export class Metrics implements PipelineObserver {
   /** What is counted as it happens. */
   private readonly counts = new Registry();
-  /** What is read off the models when metrics are asked for. */
+  /** What is read off the models and the event loop when metrics are asked for. */
   private readonly readings = new Registry();
   private readonly countsText = new ChangedText(this.counts);
   private readonly processText: RecentText;
@@ -51,6 +51,12 @@ export class Metrics implements PipelineObserver {
   constructor() {
     const process = new Registry();
     collectDefaultMetrics({ register: process });
+    // Each reading of the delays is of the time since the one before: what scrapes do not see is lost.
+    for (const metric of process.getMetricsAsArray()) {
+      if (!metric.name.startsWith('nodejs_eventloop_lag')) continue;
+      this.readings.registerMetric(process.getSingleMetric(metric.name)!);
+      process.removeSingleMetric(metric.name);
+    }
     this.processText = new RecentText(process);
     const registers = [this.counts];
     this.requests = new Counter({

@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import fc from 'fast-check';
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 import { afterEach, describe, expect, it, vi } from 'vitest';
@@ -59,6 +60,12 @@ const EVENTS: readonly ((metrics: Metrics) => void)[] = [
     });
   },
 ];
+
+/** Enough turns of the event loop for its delay to be measured, every 10 ms. */
+async function nextTurns(): Promise<void> {
+  const end = process.hrtime.bigint() + 50_000_000n;
+  while (process.hrtime.bigint() < end) await nextTurn();
+}
 
 afterEach(() => vi.useRealTimers());
 
@@ -128,6 +135,21 @@ describe('text of metrics', () => {
 });
 
 describe('metrics of a server', () => {
+  it('tell of the longest delay since they were read, whatever was kept ready meanwhile', async () => {
+    const longest = async (): Promise<number> =>
+      Number(/^nodejs_eventloop_lag_max_seconds (\S+)$/m.exec(await metrics.text())?.[1]);
+    vi.useFakeTimers({ toFake: ['performance', 'setTimeout', 'clearTimeout'] });
+    const metrics = new Metrics();
+    await longest();
+    await nextTurns();
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 500);
+    await nextTurns();
+    await vi.advanceTimersByTimeAsync(12_000);
+    expect(await longest()).toBeGreaterThan(0.4);
+    await nextTurns();
+    expect(await longest()).toBeLessThan(0.4);
+  });
+
   const ofBallast = async (metrics: Metrics): Promise<string[]> =>
     (await metrics.text()).split('\n').filter((line) => /^(# TYPE )?ballast_/.test(line));
 
