@@ -54,7 +54,14 @@ export class RecentText {
   private writing: Promise<void> | undefined;
   private next: NodeJS.Timeout | undefined;
 
-  constructor(private readonly registry: Registry) {}
+  /**
+   * @param registry - what is written
+   * @param isKeptReady - false where it is written for those alone who read it
+   */
+  constructor(
+    private readonly registry: Registry,
+    private readonly isKeptReady = true,
+  ) {}
 
   /** @returns the registry in Prometheus' text format */
   async read(): Promise<string> {
@@ -76,6 +83,7 @@ export class RecentText {
     // Somebody may have waited for a newer one meanwhile.
     if (begin < this.writtenAt) return;
     [this.text, this.writtenAt] = [all, begin];
+    if (!this.isKeptReady) return;
     clearTimeout(this.next);
     this.next = setTimeout(() => {
       if (performance.now() - this.readAt < UNREAD_MS) this.write(PAUSE_MS).catch(() => undefined);

@@ -27,10 +27,11 @@ export type Rejection = Parameters<PipelineObserver['rejected']>[0];
 export class Metrics implements PipelineObserver {
   /** What is counted as it happens. */
   private readonly counts = new Registry();
-  /** What is read off the models and the event loop when metrics are asked for. */
+  /** What is read off the models when metrics are asked for. */
   private readonly readings = new Registry();
   private readonly countsText = new ChangedText(this.counts);
   private readonly processText: RecentText;
+  private readonly delaysText: RecentText;
   private readonly requests: Counter<'model' | 'route' | 'code'>;
   private readonly requestSeconds: Histogram<'model' | 'route'>;
   private readonly queueSeconds: Histogram<'model'>;
@@ -51,13 +52,15 @@ export class Metrics implements PipelineObserver {
   constructor() {
     const process = new Registry();
     collectDefaultMetrics({ register: process });
-    // Each reading of the delays is of the time since the one before: what scrapes do not see is lost.
+    // Each reading of the event loop's delays is of the time since the one before: what nobody reads is lost.
+    const delays = new Registry();
     for (const metric of process.getMetricsAsArray()) {
       if (!metric.name.startsWith('nodejs_eventloop_lag')) continue;
-      this.readings.registerMetric(process.getSingleMetric(metric.name)!);
+      delays.registerMetric(process.getSingleMetric(metric.name)!);
       process.removeSingleMetric(metric.name);
     }
     this.processText = new RecentText(process);
+    this.delaysText = new RecentText(delays, false);
     const registers = [this.counts];
     this.requests = new Counter({
       name: 'ballast_requests_total',
@@ -179,7 +182,8 @@ export class Metrics implements PipelineObserver {
 
   /** All metrics in Prometheus' text format; those of the process and of Node may be five seconds old. */
   async text(): Promise<string> {
-    return (await this.countsText.read()) + (await this.processText.read()) + (await this.readings.metrics());
+    const kept = (await this.processText.read()) + (await this.delaysText.read());
+    return (await this.countsText.read()) + kept + (await this.readings.metrics());
   }
 
   /** Adds the gauges that are read off the repository when metrics are asked for. */

@@ -150,6 +150,7 @@ describe('metrics of a server', () => {
     await vi.advanceTimersByTimeAsync(12_000);
     expect(await longest()).toBeGreaterThan(0.4);
     await nextTurns();
+    await vi.advanceTimersByTimeAsync(6000);
     expect(await longest()).toBeLessThan(0.4);
   });
 
