@@ -28,6 +28,15 @@ export function foundAndRight(issue: z.core.$ZodIssue): string {
   return `found ${shown(issue.input)}; ${issue.message}`;
 }
 
+/**
+ * The same with its place in front, where it is not the whole value: `inputs.0.name: found 5; it must be text`.
+ * @param issue - of a schema that was parsed with TELLING
+ */
+export function whereFoundAndRight(issue: z.core.$ZodIssue): string {
+  const place = issue.path.length === 0 ? '' : `${issue.path.join('.')}: `;
+  return place + foundAndRight(issue);
+}
+
 /** A value as an error repeats it: as JSON, unless it is long. */
 export function shown(value: unknown): string {
   if (value === undefined) return 'nothing';

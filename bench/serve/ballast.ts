@@ -12,16 +12,7 @@ const CLI = 'dist/cli.js';
  */
 export function startBallast(models: string, args: readonly string[] = []): Promise<ServerProcess> {
   if (!existsSync(CLI)) throw new Error(`There is no ${CLI}; run npm run build first.`);
-  const command = [
-    process.execPath,
-    ...nodeFlags(),
-    CLI,
-    'serve',
-    '--models',
-    models,
-    '--port',
-    '{port}',
-    ...args,
-  ];
+  const serve = [...nodeFlags(), CLI, 'serve', '--models', models, '--port', '{port}'];
+  const command = [process.execPath, ...serve, ...args];
   return ServerProcess.start('Ballast', command, '/v2/health/ready');
 }

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { numericText } from '#ballast/numeric-text.js';
-import { foundAndRight, shown, TELLING } from '#ballast/schema-mistake.js';
+import { foundAndRight, shown, TELLING, whereFoundAndRight } from '#ballast/schema-mistake.js';
 
 function mistakeIn(schema: z.ZodType, value: unknown): string {
   const parsed = schema.safeParse(value, TELLING);
@@ -50,6 +50,14 @@ describe('a mistake is told with what was found and what would be right', () => 
   it('names the kinds that there are', () => {
     const parsed = kinds.safeParse({ kind: 'video' }, TELLING);
     expect(parsed.error?.issues[0].message).toBe('allowed: "image", "audio"');
+  });
+
+  it('says where it is in a larger value', () => {
+    const schema = z.object({ inputs: z.array(z.object({ name: z.string() })) });
+    const parsed = schema.safeParse({ inputs: [{ name: 5 }] }, TELLING);
+    expect(whereFoundAndRight(parsed.error!.issues[0])).toBe('inputs.0.name: found 5; it must be text');
+    const whole = schema.safeParse('text', TELLING);
+    expect(whereFoundAndRight(whole.error!.issues[0])).toBe('found "text"; it must be an object');
   });
 
   it('repeats no more than the beginning of a long text', () => {

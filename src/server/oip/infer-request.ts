@@ -2,7 +2,7 @@ import { LRUCache } from 'lru-cache';
 import type { z } from 'zod';
 import { BallastError, messageOf } from '../../errors.js';
 import type { Tensor, TensorMap, TensorSpec } from '../../runtime/tensor.js';
-import { foundAndRight, TELLING } from '../../schema-mistake.js';
+import { TELLING, whereFoundAndRight } from '../../schema-mistake.js';
 import { readBinaryData } from './binary-data.js';
 import { datatypeNamed, datatypeNames, datatypeOf } from './datatypes.js';
 import { parseExactly } from './exact-json.js';
@@ -99,10 +99,9 @@ function parseRequest(json: Uint8Array): ParsedRequest {
     return checked.data;
   }
   const [issue] = checked.error.issues;
-  const where = issue.path.map(String).join('.');
   throw new BallastError(
     'invalid-input',
-    `The request is no inference request: ${where === '' ? '' : `${where}: `}${foundAndRight(issue)}.`,
+    `The request is no inference request: ${whereFoundAndRight(issue)}.`,
   );
 }
 

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { BallastError, messageOf } from '../../errors.js';
-import { foundAndRight, TELLING } from '../../schema-mistake.js';
+import { TELLING, whereFoundAndRight } from '../../schema-mistake.js';
 import { readBody } from '../body.js';
 import type { ServerContext } from '../context.js';
 import { modelNameOf } from '../model-of.js';
@@ -97,8 +97,5 @@ async function readSmallJson<T extends z.ZodType>(
   const parsed = schema.safeParse(value, TELLING);
   if (parsed.success) return parsed.data;
   const [issue] = parsed.error.issues;
-  throw new BallastError(
-    'invalid-input',
-    `The body is wrong: ${issue.path.map((key) => `${String(key)}: `).join('')}${foundAndRight(issue)}.`,
-  );
+  throw new BallastError('invalid-input', `The body is wrong: ${whereFoundAndRight(issue)}.`);
 }
